@@ -1,0 +1,422 @@
+/**
+ * One agent: everything opened, joined together and closed again, in the order it stands here.
+ *
+ *   order → network and files → root? → store → log → socket (the lock) → host view → engine → membership
+ *     (made by init, asked for by join, read by up) → node → control plane → link → ready
+ *
+ * It decides nothing: what happens goes into the node as events, and the node's effects are handed to the part that
+ * performs them. See ARCHITECTURE.md for the ways through it.
+ */
+import type { ApiHandlers } from "@mesh/core/api";
+import { type AgentFiles, agentFiles, isName, type LaunchOrder, nameFrom } from "@mesh/core/config";
+import { MeshError } from "@mesh/core/errors";
+import {
+  type CommandResult,
+  chosenPrefix,
+  encodeRecords,
+  encodeSnapshot,
+  finishJoin,
+  foundNetwork,
+  freePrefix,
+  MeshNode,
+  makeJoinRequest,
+  type NodeCommand,
+  type NodeEffect,
+  type NodeEvent,
+  type OpenedInvite,
+  readInvite,
+  type ViewSources,
+} from "@mesh/core/node";
+import { nodeCrypto, nodeRandom } from "@mesh/core/node-crypto";
+import {
+  type Clock,
+  type ControlPlane,
+  type Endpoint,
+  formatEndpoint,
+  type HostNetwork,
+  type HostView,
+  type Millis,
+  parseEndpoint,
+  type Store,
+  seconds,
+} from "@mesh/core/ports";
+import type { Logger } from "pino";
+import { openApiServer } from "./api/api-server.ts";
+import { askToJoin } from "./control/ask-to-join.ts";
+import { openControlPlane } from "./control/control-plane.ts";
+import { type DataPlane, openDataPlane } from "./data/data-plane.ts";
+import { hostName } from "./host/host-name.ts";
+import { openHostNetwork } from "./host/host-network.ts";
+import type { LaunchChannel } from "./runtime/launch-channel.ts";
+import { openLog } from "./runtime/log.ts";
+import { NodeDriver } from "./runtime/node-driver.ts";
+import { type ProcessEvents, Shutdown } from "./runtime/shutdown.ts";
+import { discardStateDirectory, stateDirectoryExists } from "./store/discard.ts";
+import { type NodeDocuments, readNodeDocuments } from "./store/node-documents.ts";
+import { openStore } from "./store/store.ts";
+
+export interface AgentOptions {
+  readonly order: LaunchOrder;
+  readonly clock: Clock;
+  readonly channel: LaunchChannel;
+  readonly process: ProcessEvents & { geteuid?(): number };
+  /** Lines go to standard error too. */
+  readonly foreground: boolean;
+}
+
+const DEFAULT_NETWORK = "mesh";
+
+/** Inner packets of this size fit a path of 1500 bytes over IPv6: 40 + 8 + 16 + 16 bytes around them, as WireGuard's default. */
+const TUNNEL_MTU = 1_420;
+
+/** After joining, the first path to a member is worth waiting for: the next thing typed is a ping. */
+const FIRST_PATH_TIMEOUT: Millis = seconds(2);
+
+const crypto = nodeCrypto();
+const random = nodeRandom();
+
+/** Starts the agent. Returns when it serves or when its start has failed; either way it goes on by itself from there. */
+export async function startAgent(options: AgentOptions): Promise<void> {
+  const { order, clock, channel } = options;
+  const invite = order.command === "join" ? readInvite(crypto, order.invite ?? "") : undefined;
+  const network = invite?.statement.name ?? order.network ?? DEFAULT_NETWORK;
+  const files = agentFiles(order.stateRoot, checkedName(network, "network"));
+  requireRoot(options);
+  const isNew = !(await stateDirectoryExists(files.directory));
+  const store = await openStore(files.directory);
+  const opened = openLog({ file: files.log, level: order.logLevel ?? "info", foreground: options.foreground });
+  const shutdown = new Shutdown({ process: options.process, clock, log: opened.log });
+  shutdown.add("log", () => opened.close());
+  const agent = new Agent({ ...options, files, store, log: opened.log, shutdown, network, invite });
+  shutdown.add("unfinished membership", async () => {
+    if (isNew && !agent.hasSomethingToKeep) await discardStateDirectory(files.directory);
+  });
+  try {
+    await agent.start();
+    channel.ready(network, files.socket);
+  } catch (error) {
+    channel.failed(error);
+    await shutdown.fail(error);
+  }
+}
+
+interface Parts extends AgentOptions {
+  readonly files: AgentFiles;
+  readonly store: Store;
+  readonly log: Logger;
+  readonly shutdown: Shutdown;
+  readonly network: string;
+  readonly invite: OpenedInvite | undefined;
+}
+
+/** What runs once there is a membership. */
+interface Running {
+  readonly node: MeshNode;
+  readonly driver: NodeDriver<NodeEvent, NodeEffect>;
+  readonly data: DataPlane;
+  readonly control: ControlPlane;
+  readonly host: HostNetwork;
+}
+
+class Agent {
+  /** A membership was found or made, or may have been: a failure must not take it away. */
+  hasSomethingToKeep = false;
+  readonly #parts: Parts;
+  readonly #commands = new Map<number, (result: CommandResult) => void>();
+  #running: Running | undefined;
+  #lastCommand = 0;
+  /** Of the latest plan. */
+  #linkApplied: Promise<void> = Promise.resolve();
+  /** Settles when the latest write asked for is durable; it never rejects. */
+  #lastWrite: Promise<void> = Promise.resolve();
+  readonly #firstPath = Promise.withResolvers<void>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  async start(): Promise<void> {
+    const { order, clock, log, shutdown, files, store, channel } = this.#parts;
+    const api = await openApiServer({ socket: files.socket, handlers: this.#handlers(), clock, log });
+    shutdown.add("api", () => api.close());
+    const before = await readNodeDocuments(store, files.directory, (reason) => log.warn({ reason }, "records lost, to be learnt again"));
+    this.hasSomethingToKeep = before !== undefined;
+    this.#checkBefore(before);
+
+    const host = openHostNetwork({ log: log.child({ part: "host" }), clock });
+    const data = openDataPlane({ tunName: order.tunName, mtu: TUNNEL_MTU, udpPort: order.udpPort ?? before?.snapshot.udpPort ?? 0 });
+    shutdown.add("engine", () => data.close());
+    const { tunName, udpPort, mtu, backend } = data.info;
+    const view = await host.observe(tunName);
+    const documents = before ?? (await this.#becomeMember(view, udpPort));
+
+    const node = new MeshNode({
+      crypto,
+      random,
+      key: crypto.signingKey(documents.identity),
+      ...(documents.root !== undefined && { root: crypto.signingKey(documents.root) }),
+      snapshot: { ...documents.snapshot, udpPort },
+      records: documents.records,
+      device: { name: tunName, mtu, backend },
+      host: view,
+    });
+    const driver = new NodeDriver<NodeEvent, NodeEffect>({
+      machine: node,
+      clock,
+      perform: (effect) => this.#perform(effect),
+      timerEvent: { type: "timer" },
+      wallClockEvent: (offset) => ({ type: "wall-clock", offset }),
+      onFatal: (error) => void shutdown.fail(error),
+    });
+    const control = await openControlPlane({
+      seed: documents.identity,
+      port: documents.snapshot.tcpPort,
+      listen: listenEndpoint(order.listen),
+      topic: `/mesh/records/1/${node.trust.network}`,
+      queries: node.queries,
+      onEvent: (event) => driver.dispatch(event),
+      clock,
+      log: log.child({ part: "control" }),
+      isOverlay: (ip) => node.isOverlay(ip),
+    });
+    shutdown.add("control", () => control.close());
+    this.#running = { node, driver, data, control, host };
+    shutdown.add("node", async () => {
+      driver.dispatch({ type: "stopping" });
+      await this.#lastWrite;
+      driver.stop();
+    });
+
+    driver.start();
+    driver.dispatch({ type: "started", tcpPort: control.port });
+    data.start({
+      clock,
+      onException: (exception) => driver.dispatch(exception),
+      onTraffic: (peers) => driver.dispatch({ type: "traffic", peers }),
+    });
+    shutdown.add(
+      "host watch",
+      host.watch(tunName, (changed) => driver.dispatch({ type: "host", host: changed })),
+    );
+    await this.#linkApplied;
+    this.hasSomethingToKeep = true;
+    channel.step(`tunnel ${tunName} is up, UDP port ${udpPort}`);
+    if (order.command === "join") await this.#waitForFirstPath();
+    log.info({ network: node.trust.network, node: node.id, device: tunName, endpoint: `udp ${udpPort}, tcp ${control.port}` }, "serving");
+  }
+
+  /** `init` and `join` make a member of a host that is none yet; `up` starts the member that is there. */
+  #checkBefore(before: NodeDocuments | undefined): void {
+    const { order, files, network } = this.#parts;
+    const details = { directory: files.directory };
+    if (order.command === "up") {
+      if (before !== undefined) return;
+      const hint = "Make a network with `mesh init`, or join one with `mesh join <invite>`.";
+      throw new MeshError("state/missing", `This host is not a member of a network named ${network}.`, details, { hint });
+    }
+    if (before === undefined) return;
+    const hint = `Start it with \`mesh up --network ${network}\`; or keep both apart with --state.`;
+    throw new MeshError("state/exists", `This host is a member of a network named ${network} already.`, details, { hint });
+  }
+
+  /** A new membership, durable when this returns. Until then a failure leaves nothing behind. */
+  async #becomeMember(view: HostView, udpPort: number): Promise<NodeDocuments> {
+    const { store, invite } = this.#parts;
+    // The key of an interrupted attempt is used again: the network may know it already.
+    const identity = (await store.read("identity")) ?? random.bytes(32);
+    await store.write("identity", identity);
+    const made = invite === undefined ? await this.#found(identity, view) : await this.#join(identity, invite);
+    const snapshot = { ...made.snapshot, udpPort, tcpPort: 0 };
+    // First what can be had again, then what makes this host a member.
+    await store.write("records", encodeRecords(made.records));
+    await store.write("node", encodeSnapshot(snapshot));
+    // Others know this member from now on; a network just made is nobody's loss until it serves.
+    this.hasSomethingToKeep = invite !== undefined;
+    return { identity, root: made.root, snapshot, records: made.records };
+  }
+
+  async #found(identity: Uint8Array, view: HostView): Promise<Made> {
+    const { order, store, network, clock, channel } = this.#parts;
+    const { prefix4, nodeLength } = order.cidr === undefined ? freePrefix(random, view) : chosenPrefix(order.cidr, order.nodeBits, view);
+    const root = random.bytes(32);
+    await store.write("root", root);
+    const snapshot = foundNetwork({
+      crypto,
+      key: crypto.signingKey(identity),
+      root: crypto.signingKey(root),
+      name: network,
+      nodeName: this.#nodeName(),
+      prefix4,
+      nodeLength,
+      wallNow: clock.wallNow(),
+    });
+    channel.step(`made the network ${network}, ${prefix4.ip}/${prefix4.length}`);
+    return { snapshot, records: [], root };
+  }
+
+  async #join(identity: Uint8Array, invite: OpenedInvite): Promise<Made> {
+    const { channel, clock, log, shutdown, network } = this.#parts;
+    const key = crypto.signingKey(identity);
+    const request = makeJoinRequest(crypto, { invite, key, name: this.#nodeName() });
+    const tried: string[] = [];
+    for (const member of invite.invite.members) {
+      channel.step(`asking ${member.endpoints.map(formatEndpoint).join(" or ")} to let this node into ${network}`);
+      try {
+        const response = await askToJoin({ seed: identity, member, request, signal: shutdown.signal, clock, log });
+        const joined = finishJoin(crypto, { invite, key, response });
+        channel.step("admitted");
+        return { ...joined, root: undefined };
+      } catch (error) {
+        if (error instanceof MeshError) throw error; // an answer, and it was no
+        tried.push(error instanceof Error ? error.message : String(error));
+      }
+    }
+    const what = tried.length === 0 ? "The invite names no member that can be reached." : tried.join(" ");
+    const hint = "Check that the node that made the invite is up and that this host can reach it by TCP, then run the same command again.";
+    throw new MeshError("invite/unreachable", what, { tried }, { hint });
+  }
+
+  #nodeName(): string {
+    const { order } = this.#parts;
+    return order.nodeName === undefined ? nameFrom(hostName(), "node") : checkedName(order.nodeName, "node");
+  }
+
+  async #waitForFirstPath(): Promise<void> {
+    const { clock, channel } = this.#parts;
+    const { promise: tooLong, resolve } = Promise.withResolvers<void>();
+    const cancel = clock.at(clock.now() + FIRST_PATH_TIMEOUT, resolve);
+    await Promise.race([this.#firstPath.promise, tooLong]);
+    cancel();
+    const peer = this.#view((node, sources) => node.status(sources)).peers.find(({ endpoint }) => endpoint !== undefined);
+    channel.step(peer === undefined ? "no path to a member yet: it is looked for" : `${peer.name} answers: ${peer.path}`);
+  }
+
+  #handlers(): ApiHandlers {
+    const { shutdown } = this.#parts;
+    return {
+      status: async () => this.#view((node, sources) => node.status(sources)),
+      routes: async () => this.#view((node, sources) => node.routes(sources)),
+      invite: async ({ uses = 1, ttlSeconds = 3_600 }) => {
+        const result = await this.#command({ type: "invite", uses, ttl: seconds(ttlSeconds) });
+        if (result.type !== "invite") throw unexpected(result);
+        return result.invite;
+      },
+      ping: async ({ target }) => {
+        const result = await this.#command({ type: "ping", target });
+        if (result.type !== "ping") throw unexpected(result);
+        return result.ping;
+      },
+      down: async () => {
+        void shutdown.stop("mesh down");
+        return {};
+      },
+    };
+  }
+
+  #view<T>(read: (node: MeshNode, sources: ViewSources) => T): T {
+    const { node, data } = this.#started();
+    return read(node, { now: this.#parts.clock.now(), traffic: (slot) => data.traffic(slot), datapathCounters: data.counters() });
+  }
+
+  #command(command: NodeCommand): Promise<CommandResult> {
+    const { driver } = this.#started();
+    const id = ++this.#lastCommand;
+    const { promise, resolve } = Promise.withResolvers<CommandResult>();
+    this.#commands.set(id, resolve);
+    driver.dispatch({ type: "command", id, command });
+    return promise;
+  }
+
+  #started(): Running {
+    if (this.#running !== undefined) return this.#running;
+    const { socket } = this.#parts.files;
+    throw new MeshError("agent/not-running", "The agent is still starting.", { socket }, { hint: "Try again in a moment." });
+  }
+
+  #perform(effect: NodeEffect): void {
+    const { log, shutdown, store } = this.#parts;
+    const { driver, data, control, host } = this.#started();
+    switch (effect.type) {
+      case "set-endpoint":
+        data.perform(effect);
+        return this.#firstPath.resolve();
+      case "publish-table":
+      case "install-session":
+      case "drop-session":
+      case "send-keepalive":
+      case "send-datagram":
+        return data.perform(effect);
+      case "connect":
+        return control.connect(effect.node, effect.endpoints);
+      case "disconnect":
+        return control.disconnect(effect.node);
+      case "publish-record":
+        return control.publish(effect.record);
+      case "answer-join":
+        return control.answerJoin(effect.id, effect.response);
+      case "carry-join":
+        return control.carryJoin(effect.id, effect.issuer, effect.request);
+      case "apply-link": {
+        const { tunName: device, mtu } = data.info;
+        this.#linkApplied = host.applyLink({ device, mtu, addresses: effect.addresses, routes: effect.routes });
+        this.#linkApplied.catch((error: unknown) => void shutdown.fail(error));
+        return;
+      }
+      case "persist":
+        this.#lastWrite = store.write(effect.document, effect.bytes).then(
+          () => driver.dispatch({ type: "persisted", id: effect.id }),
+          (error: unknown) => {
+            void shutdown.fail(error);
+          },
+        );
+        return;
+      case "command-result":
+        this.#commands.get(effect.id)?.(effect.result);
+        this.#commands.delete(effect.id);
+        return;
+      case "log":
+        return log[effect.level](effect.fields, effect.message);
+    }
+  }
+}
+
+/** What init and join have in common when they are done. */
+interface Made {
+  readonly snapshot: ReturnType<typeof foundNetwork>;
+  readonly records: readonly Uint8Array[];
+  readonly root: Uint8Array | undefined;
+}
+
+function unexpected(result: CommandResult): Error {
+  return result.type === "failed" ? result.error : new TypeError(`a result of type ${result.type}`);
+}
+
+function requireRoot({ process }: AgentOptions): void {
+  if (process.geteuid?.() === 0) return;
+  const action = "make a network device and set its addresses";
+  throw new MeshError("host/not-root", `Root is needed to ${action}.`, { action }, { hint: "Run it with sudo." });
+}
+
+function checkedName(name: string, what: "network" | "node"): string {
+  if (isName(name)) return name;
+  const hint = "Use 1 to 63 lower-case letters, digits and hyphens, such as home or laptop-b.";
+  throw new MeshError(
+    "config/invalid",
+    `${JSON.stringify(name)} cannot be the name of a ${what}.`,
+    { key: "name", reason: "not a DNS label" },
+    { hint },
+  );
+}
+
+function listenEndpoint(listen: string | undefined): Endpoint | undefined {
+  if (listen === undefined) return undefined;
+  const endpoint = parseEndpoint(listen);
+  if (endpoint !== undefined) return endpoint;
+  const hint = "Write it like 0.0.0.0:4001 or [::]:4001.";
+  throw new MeshError(
+    "config/invalid",
+    `--listen ${listen} is not an address and port.`,
+    { key: "listen", reason: "not an endpoint" },
+    { hint },
+  );
+}

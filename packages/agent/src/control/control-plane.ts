@@ -1,0 +1,252 @@
+/**
+ * The control plane of one node, on libp2p. What comes in, and where it goes:
+ *
+ *   1. A connection: gater (removed?) → member-encrypter (member?) → links → identify → gossip-keeper → `link-up`
+ *   2. A record: gossip → core's verdict → `records`; or record-sync, unverified → `records`
+ *   3. A stranger: join-encrypter, or carry-join from a member → join-desk → `join-request`
+ *   4. A loss: the connection closes → links → `link-down`, and dials again
+ *
+ * Decisions are core's (ControlQueries); what is kept here is about sockets and streams.
+ */
+import type { Connection } from "@libp2p/interface";
+import {
+  type Clock,
+  type ControlEvent,
+  type ControlPlane,
+  type ControlQueries,
+  type Endpoint,
+  type Ip,
+  type Millis,
+  type NodeId,
+  shortId,
+} from "@mesh/core/ports";
+import type { Logger } from "pino";
+import { CARRY_JOIN_PROTOCOL, carryJoin, MAX_CARRIED_STREAMS, serveCarriedJoin } from "./carry-join.ts";
+import { withDeadline } from "./deadline.ts";
+import { EventQueue } from "./event-queue.ts";
+import { joinTopic } from "./gossip.ts";
+import { GossipKeeper } from "./gossip-keeper.ts";
+import { gossipFlows, reopenGossip, resetGossip } from "./gossip-streams.ts";
+import { HandshakeDeadline } from "./handshake-deadline.ts";
+import { JoinDesk } from "./join-desk.ts";
+import { joinEncrypter } from "./join-encrypter.ts";
+import { type MeshNode, startMeshNode } from "./libp2p-node.ts";
+import { Links, type MemberConnection } from "./links.ts";
+import { memberEncrypter } from "./member-encrypter.ts";
+import { endpointOf } from "./multiaddr.ts";
+import { nodeOf, peerIdOf } from "./peer-id.ts";
+import type { SyncOutcome } from "./record-sync.ts";
+import { SyncRounds } from "./sync-rounds.ts";
+import { MAX_SYNC_STREAMS, type StreamSync, SYNC_PROTOCOL, syncOverStream } from "./sync-stream.ts";
+
+export interface ControlPlaneOptions {
+  /** 32-byte Ed25519 seed of this node. */
+  readonly seed: Uint8Array;
+  /** TCP port for all addresses of the host; 0: any, to be kept by the caller. */
+  readonly port: number;
+  /** Listens here instead; its port may be 0. */
+  readonly listen?: Endpoint | undefined;
+  /** Gossip topic, one for each network. */
+  readonly topic: string;
+  readonly queries: ControlQueries;
+  onEvent(event: ControlEvent): void;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Addresses inside the mesh: never dialled. */
+  isOverlay(ip: Ip): boolean;
+}
+
+/** Between resetting the streams of gossip and opening new ones: the router notices a reset a moment later. */
+const REOPEN_AFTER: Millis = 100;
+/** For everything to be closed properly; then it is closed the other way. */
+const CLOSE_TIMEOUT: Millis = 1_500;
+
+/** Throws MeshError "control/port-taken", or "config/invalid" when the address to listen on is not the host's. */
+export async function openControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+  const { clock, log, queries, topic, isOverlay } = options;
+  const events = new EventQueue(options.onEvent);
+  const deadline = new HandshakeDeadline(clock);
+  const desk = new JoinDesk({ clock, onRequest: (request) => events.push({ type: "join-request", ...request }) });
+  const reportRecords = (via: "gossip" | "sync") => (from: NodeId, records: readonly Uint8Array[]) =>
+    events.push({ type: "records", from, via, records });
+
+  const mesh = await startMeshNode({
+    seed: options.seed,
+    topic,
+    log,
+    deadline,
+    isRemoved: (node) => queries.isRemoved(node),
+    encrypters: [
+      memberEncrypter({ clock, queries, onCredentials: (node, credentials) => reportRecords("sync")(node, [credentials]) }),
+      joinEncrypter({ clock, desk, onStarted: (connection) => deadline.met(connection) }),
+    ],
+  });
+  const { libp2p } = mesh;
+  const self = selfOf(mesh);
+
+  const connections = new WeakMap<Connection, MemberConnection>();
+  const memberConnection = (connection: Connection): MemberConnection => {
+    const known = connections.get(connection) ?? describeConnection(connection, clock.now());
+    connections.set(connection, known);
+    return known;
+  };
+
+  const linked = new Set<NodeId>();
+  const links: Links = new Links({
+    self,
+    clock,
+    dial: async (node, endpoint, signal) => memberConnection(await mesh.dial(node, endpoint, signal)),
+    mayDial: (node, { ip }) => !isOverlay(ip) && !queries.isRemoved(node),
+    onUp: ({ node }) => keeper.opened(node),
+    onReduced: (node) => keeper.reduced(node),
+    onDown: (node) => {
+      keeper.closed(node);
+      rounds.unlinked(node);
+      if (linked.delete(node)) events.push({ type: "link-down", node });
+    },
+    onDialFailed: (node, error) => log.debug({ node: shortId(node), error: String(error) }, "dial failed"),
+  });
+
+  const keeper: GossipKeeper = new GossipKeeper({
+    self,
+    clock,
+    isHealthy: (node) => gossipFlows(mesh, topic, node),
+    heal: (node) => {
+      log.debug({ node: shortId(node) }, "gossip is dead, opening it anew");
+      resetGossip(mesh, node);
+      clock.at(clock.now() + REOPEN_AFTER, () => {
+        reopenGossip(mesh, node).catch((error: unknown) => log.debug({ node: shortId(node), error: String(error) }, "gossip not opened"));
+      });
+    },
+    onReady: (node) => {
+      const connection = links.connectionTo(node);
+      if (connection === undefined) return;
+      linked.add(node);
+      events.push({ type: "link-up", node, remote: connection.remote, dialled: connection.dialled });
+      rounds.linked(node);
+      if (self < node) rounds.syncWith(node);
+    },
+    onHealed: (node) => rounds.syncWith(node),
+  });
+
+  const sync = (node: NodeId, part: Pick<StreamSync, "isInitiator" | "open" | "signal">): Promise<SyncOutcome> =>
+    syncOverStream({ ...part, clock, digest: queries.digest, onRecords: (records) => reportRecords("sync")(node, records) });
+  const rounds = new SyncRounds({
+    clock,
+    run: (node, signal) =>
+      sync(node, {
+        isInitiator: true,
+        signal,
+        open: (deadline) => connectionTo(mesh, node).newStream(SYNC_PROTOCOL, { signal: deadline, maxOutboundStreams: MAX_SYNC_STREAMS }),
+      }),
+    onFailed: (node, error) => log.debug({ node: shortId(node), error: String(error) }, "sync failed"),
+  });
+
+  libp2p.addEventListener("connection:open", ({ detail }) => links.opened(memberConnection(detail)));
+  libp2p.addEventListener("connection:close", ({ detail }) => links.closed(memberConnection(detail)));
+  libp2p.addEventListener("peer:identify", ({ detail }) => links.usable(memberConnection(detail.connection)));
+  joinTopic(libp2p.services.gossip, {
+    topic,
+    judge: (record) => queries.judgeRecord(record),
+    onRecord: (record, { propagationSource }) => {
+      const from = nodeOf(propagationSource);
+      if (from !== undefined) reportRecords("gossip")(from, [record]);
+    },
+  });
+
+  await libp2p.handle(
+    SYNC_PROTOCOL,
+    async (stream, { remotePeer }) => {
+      const from = nodeOf(remotePeer);
+      if (from === undefined) return stream.abort(new Error("not a node"));
+      const part = { isInitiator: false, signal: rounds.signal, open: () => Promise.resolve(stream) };
+      await sync(from, part).catch((error: unknown) => log.debug({ node: shortId(from), error: String(error) }, "sync failed"));
+    },
+    { maxInboundStreams: MAX_SYNC_STREAMS },
+  );
+  await libp2p.handle(
+    CARRY_JOIN_PROTOCOL,
+    async (stream, { remotePeer }) => {
+      const carriedBy = nodeOf(remotePeer);
+      if (carriedBy === undefined) return stream.abort(new Error("not a node"));
+      await serveCarriedJoin({ stream, carriedBy, desk, clock }).catch((error: unknown) =>
+        log.debug({ node: shortId(carriedBy), error: String(error) }, "carried join request failed"),
+      );
+    },
+    { maxInboundStreams: MAX_CARRIED_STREAMS },
+  );
+
+  const close = async (): Promise<void> => {
+    events.close();
+    links.close();
+    keeper.close();
+    rounds.close();
+    await stopWithin(mesh, { clock, timeout: CLOSE_TIMEOUT });
+    deadline.close();
+  };
+
+  const port = await mesh.listen({ ip: options.listen?.ip, port: options.listen?.port ?? options.port }).catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
+  let closed: Promise<void> | undefined;
+  return {
+    port,
+    connect: (node, endpoints) => links.connect(node, endpoints),
+    disconnect: (node) => links.disconnect(node),
+    publish: (record) => {
+      libp2p.services.gossip.publish(topic, record).catch((error: unknown) => log.debug({ error: String(error) }, "record not published"));
+    },
+    answerJoin: (id, response) => desk.answer(id, response),
+    carryJoin: (id, issuer, request) => {
+      carry(issuer, request).then(
+        (response) => events.push({ type: "join-carried", id, response }),
+        (error: unknown) => {
+          log.debug({ issuer: shortId(issuer), error: String(error) }, "join request not carried");
+          events.push({ type: "join-carried", id, response: undefined });
+        },
+      );
+    },
+    close: () => {
+      closed ??= close();
+      return closed;
+    },
+  };
+
+  async function carry(issuer: NodeId, request: Uint8Array): Promise<Uint8Array> {
+    return await carryJoin(connectionTo(mesh, issuer), request, clock);
+  }
+}
+
+function selfOf({ libp2p }: MeshNode): NodeId {
+  const self = nodeOf(libp2p.peerId);
+  if (self === undefined) throw new TypeError("a node's key is Ed25519");
+  return self;
+}
+
+/** The newest open connection to the node. */
+function connectionTo({ libp2p }: MeshNode, node: NodeId): Connection {
+  const connection = libp2p.getConnections(peerIdOf(node)).findLast(({ status }) => status === "open");
+  if (connection === undefined) throw new Error(`no link to ${shortId(node)}`);
+  return connection;
+}
+
+function describeConnection(connection: Connection, openedAt: Millis): MemberConnection {
+  const node = nodeOf(connection.remotePeer);
+  if (node === undefined) throw new TypeError("the encrypter lets nodes in alone");
+  return {
+    node,
+    remote: endpointOf(connection.remoteAddr),
+    dialled: connection.direction === "outbound",
+    openedAt,
+    abort: (reason) => connection.abort(new Error(reason)),
+  };
+}
+
+/** Stops libp2p; what does not stop in time loses its connections. */
+async function stopWithin({ libp2p }: MeshNode, limit: { readonly clock: Clock; readonly timeout: Millis }): Promise<void> {
+  const open = libp2p.getConnections();
+  await withDeadline(limit, () => Promise.resolve(libp2p.stop())).catch((error: unknown) => {
+    for (const connection of open) connection.abort(error instanceof Error ? error : new Error(String(error)));
+  });
+}

@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Ip } from "@mesh/core/ports";
+import { JOIN_BURST, JOIN_INTERVAL, JoinLimit, MAX_CONCURRENT_JOINS, MAX_SOURCES } from "./join-limit.ts";
+
+const source = (n: number): Ip => `10.0.${n >> 8}.${n & 255}` as Ip;
+
+describe("join limit", () => {
+  it("lets a source make a few attempts in a row, then one every two seconds", () => {
+    const limit = new JoinLimit();
+    const allowed = (now: number): boolean => {
+      const leave = limit.enter(source(1), now);
+      leave?.();
+      return leave !== undefined;
+    };
+    for (let i = 0; i < JOIN_BURST; i++) assert.equal(allowed(0), true);
+    assert.equal(allowed(0), false);
+    assert.equal(allowed(JOIN_INTERVAL - 1), false);
+    assert.equal(allowed(JOIN_INTERVAL), true);
+    assert.equal(allowed(JOIN_INTERVAL), false);
+    assert.equal(allowed(1_000_000), true);
+  });
+
+  it("does not make one source pay for another", () => {
+    const limit = new JoinLimit();
+    for (let i = 0; i < JOIN_BURST + 1; i++) limit.enter(source(1), 0)?.();
+    assert.notEqual(limit.enter(source(2), 0), undefined);
+  });
+
+  it("lets a bounded number run at once, and takes a place back once", () => {
+    const limit = new JoinLimit();
+    const leaves = Array.from({ length: MAX_CONCURRENT_JOINS }, (_, n) => limit.enter(source(n), 0));
+    assert.ok(leaves.every((leave) => leave !== undefined));
+    assert.equal(limit.enter(source(100), 0), undefined);
+    leaves[0]?.();
+    leaves[0]?.();
+    assert.notEqual(limit.enter(source(100), 0), undefined);
+    assert.equal(limit.enter(source(101), 0), undefined);
+  });
+
+  it("remembers a bounded number of sources", () => {
+    const limit = new JoinLimit();
+    for (let n = 0; n < 5_000; n++) limit.enter(source(n), 0)?.();
+    assert.equal(limit.sources, MAX_SOURCES);
+  });
+});

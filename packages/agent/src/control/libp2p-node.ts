@@ -1,0 +1,181 @@
+import { yamux } from "@chainsafe/libp2p-yamux";
+import { type Identify, identify } from "@libp2p/identify";
+import type { Connection, ConnectionEncrypter, ConnectionGater, Libp2p, PeerId } from "@libp2p/interface";
+import { type Ping, ping } from "@libp2p/ping";
+import { tcp } from "@libp2p/tcp";
+import { MeshError } from "@mesh/core/errors";
+import { type Endpoint, formatEndpoint, type Ip, type Millis, type NodeId } from "@mesh/core/ports";
+import { createLibp2p, type Libp2pOptions } from "libp2p";
+import type { Logger } from "pino";
+import type { Gossip } from "./gossip.ts";
+import { recordGossip } from "./gossip.ts";
+import type { HandshakeDeadline } from "./handshake-deadline.ts";
+import { JOIN_ANSWER_TIMEOUT, JOIN_IO_TIMEOUT } from "./join-encrypter.ts";
+import { libp2pLog } from "./libp2p-log.ts";
+import { dialAddress, endpointOf, listenAddress } from "./multiaddr.ts";
+import { nodeOf, privateKeyOf } from "./peer-id.ts";
+
+/** What the libp2p node is made from. */
+export interface MeshNodeOptions {
+  readonly seed: Uint8Array;
+  readonly topic: string;
+  readonly log: Logger;
+  readonly encrypters: readonly ((components: Components) => ConnectionEncrypter)[];
+  readonly deadline: HandshakeDeadline;
+  isRemoved(node: NodeId): boolean;
+}
+
+export type Components = Parameters<NonNullable<Libp2pOptions["transports"]>[number]>[0];
+
+export interface MeshNode {
+  readonly libp2p: Libp2p<{ readonly identify: Identify; readonly ping: Ping; readonly gossip: Gossip }>;
+  /** One address, at once, whatever else is being dialled: libp2p's own dialler tries addresses one after the other. */
+  dial(node: NodeId, endpoint: Endpoint, signal: AbortSignal): Promise<Connection>;
+  /** Returns the TCP port. Throws MeshError "control/port-taken", or "config/invalid" for an address it cannot have. */
+  listen(endpoint: ListenEndpoint): Promise<number>;
+}
+
+export interface ListenEndpoint {
+  /** undefined: every IPv4 and, where the host has it, IPv6 address. */
+  readonly ip: Ip | undefined;
+  /** 0: any. */
+  readonly port: number;
+}
+
+/** A hub of a thousand nodes holds some hundred links; each costs 0.4 MB at most. */
+const MAX_CONNECTIONS = 500;
+/** Not yet encrypted, inbound, all sources together; an office behind one address reconnects at once. libp2p's default is 10. */
+const MAX_PENDING = 64;
+/** Inbound connections a second from one address, for the same office. libp2p's default, 5, refused 15 of 20. */
+const MAX_RATE_PER_SOURCE = 50;
+/** Pings on idle links: a frozen peer is noticed in 15 s, and an idle link costs 30 B/s. */
+const PING_INTERVAL: Millis = 10_000;
+const PING_TIMEOUT: { readonly minTimeout: Millis; readonly maxTimeout: Millis } = { minTimeout: 5_000, maxTimeout: 15_000 };
+/** By default one: identifying again while the first is still under way, as GossipKeeper may, would be refused. */
+const IDENTIFY_STREAMS = 4;
+/** A link is never silent for this long: it is pinged. */
+const SOCKET_TIMEOUT: Millis = 60_000;
+
+/** Started, not listening yet: handlers are to be in place before anyone can connect. */
+export async function startMeshNode(options: MeshNodeOptions): Promise<MeshNode> {
+  let components: Components | undefined;
+  const libp2p = await createLibp2p({
+    privateKey: await privateKeyOf(options.seed),
+    logger: libp2pLog(options.log),
+    // Versions of node and libraries are nobody's business.
+    nodeInfo: { name: "mesh", version: "", userAgent: "mesh" },
+    // Addresses are told in endpoint records. So no interface address, and no overlay address, ever goes out by identify.
+    addresses: { listen: [], announceFilter: () => [] },
+    transports: [
+      (given) => {
+        components = given;
+        return tcp({ inboundSocketInactivityTimeout: SOCKET_TIMEOUT, outboundSocketInactivityTimeout: SOCKET_TIMEOUT })(given);
+      },
+    ],
+    connectionEncrypters: [...options.encrypters],
+    streamMuxers: [yamux()],
+    connectionGater: memberGater(options),
+    connectionManager: {
+      maxConnections: MAX_CONNECTIONS,
+      maxIncomingPendingConnections: MAX_PENDING,
+      inboundConnectionThreshold: MAX_RATE_PER_SOURCE,
+      // The longest upgrade is a join exchange. Others have limits of their own (HandshakeDeadline, memberEncrypter).
+      inboundUpgradeTimeout: JOIN_ANSWER_TIMEOUT + 3 * JOIN_IO_TIMEOUT,
+    },
+    connectionMonitor: { pingInterval: PING_INTERVAL, pingTimeout: PING_TIMEOUT },
+    services: {
+      identify: identify({ maxInboundStreams: IDENTIFY_STREAMS, maxOutboundStreams: IDENTIFY_STREAMS }),
+      ping: ping(),
+      gossip: (given: Components) => recordGossip(options.topic)(given) as Gossip,
+    },
+  });
+  if (components === undefined) throw new Error("libp2p did not ask for its transport");
+  const { transportManager } = components;
+  return {
+    libp2p,
+    dial: (node, endpoint, signal) => transportManager.dial(dialAddress(node, endpoint), { signal }),
+    listen: (endpoint) => listenOn(transportManager, endpoint),
+  };
+}
+
+/** Removed nodes are refused both ways, and libp2p itself never dials: links.ts does, by `dial` above. */
+function memberGater({ isRemoved, deadline }: MeshNodeOptions): ConnectionGater {
+  const denyRemoved = (peer: PeerId): boolean => {
+    const node = nodeOf(peer);
+    return node === undefined || isRemoved(node);
+  };
+  return {
+    denyDialPeer: () => true,
+    denyDialMultiaddr: () => true,
+    denyInboundConnection: (connection) => {
+      deadline.started(connection);
+      return false;
+    },
+    denyInboundEncryptedConnection: (peer, connection) => {
+      deadline.met(connection);
+      return denyRemoved(peer);
+    },
+    denyOutboundEncryptedConnection: denyRemoved,
+    filterMultiaddrForPeer: () => false,
+  };
+}
+
+type TransportManager = Components["transportManager"];
+
+const ANY_IPV4 = "0.0.0.0" as Ip;
+const ANY_IPV6 = "::" as Ip;
+/** Random IPv4 ports of which the IPv6 twin may be taken, before giving up. */
+const PORT_ATTEMPTS = 8;
+
+async function listenOn(transports: TransportManager, { ip, port }: ListenEndpoint): Promise<number> {
+  if (ip !== undefined) return await listenOne(transports, { ip, port });
+  for (let attempt = 1; ; attempt++) {
+    const chosen = await listenOne(transports, { ip: ANY_IPV4, port });
+    try {
+      await listenOne(transports, { ip: ANY_IPV6, port: chosen });
+      return chosen;
+    } catch (error) {
+      const isTaken = error instanceof MeshError && error.code === "control/port-taken";
+      // A host without IPv6 listens on IPv4 alone.
+      if (!isTaken) return chosen;
+      if (port !== 0 || attempt === PORT_ATTEMPTS) throw error;
+      for (const listener of transports.getListeners()) await listener.close();
+    }
+  }
+}
+
+async function listenOne(transports: TransportManager, endpoint: Endpoint): Promise<number> {
+  const before = new Set(transports.getListeners());
+  const address = formatEndpoint(endpoint);
+  try {
+    await transports.listen([listenAddress(endpoint.ip, endpoint.port)]);
+  } catch (error) {
+    // libp2p reports all addresses at once, as one text.
+    const text = error instanceof Error ? error.message : String(error);
+    if (text.includes("EADDRINUSE")) {
+      throw new MeshError(
+        "control/port-taken",
+        `TCP port ${address} is taken by another process.`,
+        { address },
+        {
+          hint: "Stop the other process, or choose another address with --listen.",
+          cause: error,
+        },
+      );
+    }
+    const reason = /\b(E[A-Z]{3,})\b/.exec(text)?.[1] ?? text;
+    throw new MeshError(
+      "config/invalid",
+      `Cannot listen on ${address}: ${reason}.`,
+      { key: "listen", reason },
+      {
+        hint: "Use an address that this host has, and a port it may use.",
+        cause: error,
+      },
+    );
+  }
+  const listener = transports.getListeners().find((one) => !before.has(one));
+  const bound = listener?.getAddrs()[0];
+  if (bound === undefined) throw new Error(`libp2p says it listens on ${address}, and has no listener`);
+  return endpointOf(bound).port;
+}

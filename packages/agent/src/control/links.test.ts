@@ -1,0 +1,208 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type Endpoint, type Ip, type NodeId, nodeId } from "@mesh/core/ports";
+import { GOOD_LINK, Links, MAX_ENDPOINTS, type MemberConnection, USABLE_TIMEOUT } from "./links.ts";
+import { SettlingClock } from "./settling-clock-fixture.ts";
+
+const SELF: NodeId = nodeId(new Uint8Array(32).fill(8));
+const PEER: NodeId = nodeId(new Uint8Array(32).fill(9));
+const SMALLER_PEER: NodeId = nodeId(new Uint8Array(32).fill(7));
+
+function endpoint(port: number): Endpoint {
+  return { ip: "192.0.2.1" as Ip, port };
+}
+
+interface Scene {
+  readonly links: Links;
+  readonly clock: SettlingClock;
+  /** What happened, with the time. */
+  readonly done: string[];
+  /** Ports that answer a dial. */
+  readonly answering: Set<number>;
+  readonly denied: Set<number>;
+  open(node: NodeId, dialled: boolean): MemberConnection;
+}
+
+function scene(): Scene {
+  const clock = new SettlingClock();
+  const done: string[] = [];
+  const answering = new Set<number>();
+  const denied = new Set<number>();
+  let count = 0;
+  const open = (node: NodeId, dialled: boolean, port = 0): MemberConnection => {
+    const name = `${dialled ? "out" : "in"}${++count}`;
+    const connection: MemberConnection = {
+      node,
+      remote: endpoint(port),
+      dialled,
+      openedAt: clock.now(),
+      abort: (reason) => {
+        done.push(`${clock.now()} ${name} aborted: ${reason}`);
+        links.closed(connection);
+      },
+    };
+    links.opened(connection);
+    return connection;
+  };
+  const links: Links = new Links({
+    self: SELF,
+    clock,
+    dial: async (node, { port }) => {
+      done.push(`${clock.now()} dial ${port}`);
+      if (!answering.has(port)) throw new Error(`no answer from ${port}`);
+      return open(node, true, port);
+    },
+    mayDial: (_node, { port }) => !denied.has(port),
+    onUp: ({ remote, dialled }) => done.push(`${clock.now()} up ${dialled ? `dialled ${remote.port}` : "accepted"}`),
+    onDown: () => done.push(`${clock.now()} down`),
+    onReduced: (_node, rest) => done.push(`${clock.now()} reduced to ${rest.length}`),
+    onDialFailed: () => {},
+  });
+  return { links, clock, done, answering, denied, open };
+}
+
+describe("links", () => {
+  it("dials at once, then backs off to 10 s, for ever", async () => {
+    const { links, clock, done } = scene();
+    links.connect(PEER, [endpoint(1)]);
+    await clock.advance(60_000);
+    assert.deepEqual(
+      done.map((line) => Number.parseInt(line, 10)),
+      [0, 1_000, 3_000, 7_000, 15_000, 25_000, 35_000, 45_000, 55_000],
+    );
+  });
+
+  it("dials other endpoints at once, and the same ones not again", async () => {
+    const { links, clock, done, answering } = scene();
+    answering.add(2);
+    links.connect(PEER, [endpoint(1)]);
+    await clock.advance(100);
+    links.connect(PEER, [endpoint(1)]);
+    links.connect(PEER, [endpoint(2)]);
+    await clock.advance(100);
+    assert.deepEqual(done, ["0 dial 1", "100 dial 2"]);
+  });
+
+  it("reports the first usable connection and the loss of the last", async () => {
+    const { links, clock, done, open } = scene();
+    const first = open(PEER, false);
+    assert.deepEqual(links.up(), []);
+    links.usable(first);
+    assert.deepEqual([links.up(), links.isUp(PEER), links.connectionTo(PEER)], [[PEER], true, first]);
+    await clock.advance(10_000);
+    const second = open(PEER, true);
+    links.usable(second);
+    await clock.advance(10_000);
+    links.closed(second);
+    links.closed(second);
+    assert.deepEqual(done, ["0 up accepted", "10000 in1 aborted: duplicate connection", "10000 reduced to 1", "20000 down"]);
+    assert.equal(links.isUp(PEER), false);
+  });
+
+  it("says nothing of a connection that never was usable, and closes it", async () => {
+    const { clock, done, open } = scene();
+    open(PEER, false);
+    await clock.advance(USABLE_TIMEOUT);
+    assert.deepEqual(done, [`${USABLE_TIMEOUT} in1 aborted: not usable in time`]);
+  });
+
+  it("dials a good link again at once, and a short one after a while", async () => {
+    const { links, clock, done, answering } = scene();
+    answering.add(1);
+    links.connect(PEER, [endpoint(1)]);
+    await clock.advance(1);
+    const first = links.connectionTo(PEER);
+    assert.ok(first !== undefined);
+    links.usable(first);
+    await clock.advance(GOOD_LINK);
+    links.closed(first);
+    await clock.advance(1);
+    const second = links.connectionTo(PEER);
+    assert.ok(second !== undefined && second !== first);
+    links.closed(second);
+    await clock.advance(999);
+    assert.equal(links.connectionTo(PEER), undefined);
+    await clock.advance(2);
+    assert.ok(links.connectionTo(PEER) !== undefined);
+    assert.deepEqual(done, ["0 dial 1", "1 up dialled 1", "10001 down", "10001 dial 1", "11002 dial 1"]);
+  });
+
+  it("does not dial a node that has dialled us, until that link is lost", async () => {
+    const { links, clock, done, open } = scene();
+    const accepted = open(PEER, false);
+    links.usable(accepted);
+    links.connect(PEER, [endpoint(1)]);
+    await clock.advance(20_000);
+    links.closed(accepted);
+    await clock.advance(10);
+    assert.deepEqual(done, ["0 up accepted", "20000 down", "20000 dial 1"]);
+  });
+
+  it("hangs up and dials no more after disconnect, and takes the other side's dial", async () => {
+    const { links, clock, done, open, answering } = scene();
+    answering.add(1);
+    links.connect(PEER, [endpoint(1)]);
+    await clock.advance(1);
+    links.disconnect(PEER);
+    await clock.advance(60_000);
+    assert.deepEqual(done, ["0 dial 1", "1 out1 aborted: disconnected"]);
+    links.usable(open(PEER, false));
+    assert.equal(links.isUp(PEER), true);
+  });
+
+  it("dials allowed endpoints alone, and looks again later when there is none", async () => {
+    const { links, clock, done, denied, answering } = scene();
+    denied.add(1);
+    links.connect(PEER, [endpoint(1)]);
+    await clock.advance(500);
+    assert.deepEqual(done, []);
+    denied.clear();
+    answering.add(1);
+    await clock.advance(500);
+    assert.deepEqual(done, ["1000 dial 1"]);
+  });
+
+  it("tries a bounded number of endpoints", async () => {
+    const { links, clock, done } = scene();
+    links.connect(
+      PEER,
+      Array.from({ length: 50 }, (_, i) => endpoint(i + 1)),
+    );
+    await clock.advance(900);
+    assert.equal(done.length, MAX_ENDPOINTS);
+  });
+
+  it("keeps the connection of the smaller node when both dialled, and leaves a fallback to the larger", async () => {
+    const smaller = scene();
+    smaller.open(PEER, false);
+    smaller.open(PEER, true);
+    await smaller.clock.advance(1);
+    assert.deepEqual(smaller.done, ["0 in1 aborted: duplicate connection", "0 reduced to 1"]);
+    const larger = scene();
+    larger.open(SMALLER_PEER, false);
+    larger.open(SMALLER_PEER, true);
+    await larger.clock.advance(3_000);
+    assert.deepEqual(larger.done, ["3000 out2 aborted: duplicate connection", "3000 reduced to 1"]);
+  });
+
+  it("does not dial itself", async () => {
+    const { links, clock, done } = scene();
+    links.connect(SELF, [endpoint(1)]);
+    await clock.advance(10);
+    assert.deepEqual(done, []);
+  });
+
+  it("leaves no timer behind and takes no connection after close", async () => {
+    const { links, clock, done, open } = scene();
+    links.connect(PEER, [endpoint(1)]);
+    open(PEER, false);
+    open(SMALLER_PEER, false);
+    await clock.advance(500);
+    links.close();
+    await clock.advance(0);
+    assert.equal(clock.pending, 0);
+    open(PEER, false);
+    links.connect(PEER, [endpoint(2)]);
+    assert.deepEqual(done, ["0 dial 1", "500 in3 aborted: closed"]);
+  });
+});

@@ -1,0 +1,219 @@
+/**
+ * Which links exist, and the dialling that keeps them. A connection comes from either side:
+ *
+ *   dialled:   connect → race of the endpoints → opened
+ *   accepted:  opened
+ *   both:      opened → (of several one is chosen) → usable → the first usable one of a node is its link: link-up
+ *              → closed → the last one of a node is gone: link-down, dialled again when it is wanted
+ *
+ * | wanted | connections        | what happens                                                        |
+ * |--------|--------------------|---------------------------------------------------------------------|
+ * | yes    | none               | dials at once, then after 1, 2, 4, 8, 10, 10 … s, for ever          |
+ * | yes    | one or more        | nothing; lost after 10 s or more: as from the start, sooner: backs off |
+ * | no     | one or more        | kept: the other side wants it                                       |
+ *
+ * A connection that is not usable after 8 s is closed.
+ */
+import type { Clock, Endpoint, Millis, NodeId } from "@mesh/core/ports";
+import { choiceGrace, chooseConnection } from "./connection-choice.ts";
+import { raceEndpoints } from "./race-endpoints.ts";
+
+/** One encrypted connection to a member, whoever dialled it. */
+export interface MemberConnection {
+  readonly node: NodeId;
+  /** The member's address as seen here. */
+  readonly remote: Endpoint;
+  readonly dialled: boolean;
+  readonly openedAt: Millis;
+  /** Closes it at once. `closed` is reported through the same way as any other loss. */
+  abort(reason: string): void;
+}
+
+export interface LinksOptions {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  /** Opens a connection; it is also reported with `opened`. */
+  dial(node: NodeId, endpoint: Endpoint, signal: AbortSignal): Promise<MemberConnection>;
+  /** Endpoints for which this is false are not dialled. */
+  mayDial(node: NodeId, endpoint: Endpoint): boolean;
+  onUp(connection: MemberConnection): void;
+  onDown(node: NodeId): void;
+  /** One of several connections is gone; `rest` stay. */
+  onReduced(node: NodeId, rest: readonly MemberConnection[]): void;
+  onDialFailed(node: NodeId, error: unknown): void;
+}
+
+/** Waits before the second, third … attempt. A peer that comes back is linked within 10 s, and a dead one costs one SYN in 10 s. */
+export const REDIAL_AFTER: readonly Millis[] = [1_000, 2_000, 4_000, 8_000, 10_000];
+/** A link that lived this long was a good one: when it is lost, the dialling starts afresh. A shorter one may be closed by its other end each time. */
+export const GOOD_LINK: Millis = 10_000;
+/** Identify takes 5 s at most. */
+export const USABLE_TIMEOUT: Millis = 8_000;
+/** Endpoints of one attempt: with 250 ms of head start each, the last begins after 2 s. */
+export const MAX_ENDPOINTS = 8;
+
+interface Target {
+  endpoints: readonly Endpoint[];
+  failures: number;
+  /** Ends the attempt or the wait that is under way. */
+  stop: (() => void) | undefined;
+}
+
+interface Peer {
+  readonly connections: Set<MemberConnection>;
+  isUp: boolean;
+  openedAt: Millis;
+  cancelChoice: () => void;
+}
+
+export class Links {
+  readonly #options: LinksOptions;
+  readonly #targets = new Map<NodeId, Target>();
+  readonly #peers = new Map<NodeId, Peer>();
+  readonly #usableTimers = new Map<MemberConnection, () => void>();
+  #isClosed = false;
+
+  constructor(options: LinksOptions) {
+    this.#options = options;
+  }
+
+  connect(node: NodeId, endpoints: readonly Endpoint[]): void {
+    if (this.#isClosed || node === this.#options.self) return;
+    const known = this.#targets.get(node);
+    if (known !== undefined && sameEndpoints(known.endpoints, endpoints)) return;
+    known?.stop?.();
+    const target: Target = { endpoints, failures: 0, stop: undefined };
+    this.#targets.set(node, target);
+    this.#dial(node, target);
+  }
+
+  disconnect(node: NodeId, reason = "disconnected"): void {
+    this.#targets.get(node)?.stop?.();
+    this.#targets.delete(node);
+    for (const connection of [...(this.#peers.get(node)?.connections ?? [])]) connection.abort(reason);
+  }
+
+  opened(connection: MemberConnection): void {
+    if (this.#isClosed) {
+      connection.abort("closed");
+      return;
+    }
+    const { clock } = this.#options;
+    const { node } = connection;
+    const peer = this.#peers.get(node) ?? { connections: new Set(), isUp: false, openedAt: clock.now(), cancelChoice: () => {} };
+    this.#peers.set(node, peer);
+    peer.connections.add(connection);
+    const giveUp = (): void => connection.abort("not usable in time");
+    this.#usableTimers.set(connection, clock.at(clock.now() + USABLE_TIMEOUT, giveUp));
+    this.#chooseLater(node, peer);
+  }
+
+  /** Encrypted, identified, gossip flows. */
+  usable(connection: MemberConnection): void {
+    const peer = this.#peers.get(connection.node);
+    if (peer?.connections.has(connection) !== true) return;
+    this.#usableTimers.get(connection)?.();
+    this.#usableTimers.delete(connection);
+    if (peer.isUp) return;
+    peer.isUp = true;
+    this.#options.onUp(connection);
+  }
+
+  closed(connection: MemberConnection): void {
+    this.#usableTimers.get(connection)?.();
+    this.#usableTimers.delete(connection);
+    const { node } = connection;
+    const peer = this.#peers.get(node);
+    if (peer?.connections.delete(connection) !== true) return;
+    if (peer.connections.size > 0) {
+      this.#options.onReduced(node, [...peer.connections]);
+      return;
+    }
+    peer.cancelChoice();
+    this.#peers.delete(node);
+    if (peer.isUp) this.#options.onDown(node);
+    const target = this.#targets.get(node);
+    if (target === undefined || target.stop !== undefined) return;
+    this.#dialLater(node, target, this.#options.clock.now() - peer.openedAt >= GOOD_LINK);
+  }
+
+  isUp(node: NodeId): boolean {
+    return this.#peers.get(node)?.isUp === true;
+  }
+
+  /** Nodes with a link. */
+  up(): readonly NodeId[] {
+    return [...this.#peers].filter(([, peer]) => peer.isUp).map(([node]) => node);
+  }
+
+  /** The connection to use for something new: the newest. */
+  connectionTo(node: NodeId): MemberConnection | undefined {
+    return [...(this.#peers.get(node)?.connections ?? [])].at(-1);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    for (const { stop } of this.#targets.values()) stop?.();
+    this.#targets.clear();
+    for (const { cancelChoice } of this.#peers.values()) cancelChoice();
+    this.#peers.clear();
+    for (const cancel of this.#usableTimers.values()) cancel();
+    this.#usableTimers.clear();
+  }
+
+  #dial(node: NodeId, target: Target): void {
+    const { clock, dial, mayDial, onDialFailed } = this.#options;
+    target.stop = undefined;
+    if ((this.#peers.get(node)?.connections.size ?? 0) > 0) return;
+    const endpoints = target.endpoints.filter((endpoint) => mayDial(node, endpoint)).slice(0, MAX_ENDPOINTS);
+    if (endpoints.length === 0) {
+      this.#dialLater(node, target, false);
+      return;
+    }
+    const attempt = new AbortController();
+    const stop = (): void => attempt.abort(new Error("no longer wanted"));
+    target.stop = stop;
+    raceEndpoints(endpoints, {
+      clock,
+      signal: attempt.signal,
+      dial: (endpoint, signal) => dial(node, endpoint, signal),
+      discard: (late) => late.abort("another endpoint was faster"),
+    }).then(
+      () => {
+        if (target.stop === stop) target.stop = undefined;
+        // It may be gone again before its dial was reported as done.
+        if (this.#targets.get(node) === target && target.stop === undefined && !this.#peers.has(node)) this.#dialLater(node, target, false);
+      },
+      (error: unknown) => {
+        if (target.stop !== stop) return;
+        target.stop = undefined;
+        if (this.#isClosed || this.#targets.get(node) !== target) return;
+        onDialFailed(node, error);
+        if (!this.#peers.has(node)) this.#dialLater(node, target, false);
+      },
+    );
+  }
+
+  #dialLater(node: NodeId, target: Target, wasGood: boolean): void {
+    const { clock } = this.#options;
+    target.failures = wasGood ? 0 : target.failures + 1;
+    const wait = REDIAL_AFTER[Math.min(target.failures, REDIAL_AFTER.length) - 1] ?? 0;
+    target.stop = clock.at(clock.now() + wait, () => this.#dial(node, target));
+  }
+
+  #chooseLater(node: NodeId, peer: Peer): void {
+    peer.cancelChoice();
+    const connections = [...peer.connections];
+    if (connections.length < 2) return;
+    const { clock, self } = this.#options;
+    peer.cancelChoice = clock.at(clock.now() + choiceGrace(connections, self < node), () => {
+      const open = [...peer.connections];
+      const kept = chooseConnection(open, self < node);
+      for (const connection of open) if (connection !== kept) connection.abort("duplicate connection");
+    });
+  }
+}
+
+function sameEndpoints(a: readonly Endpoint[], b: readonly Endpoint[]): boolean {
+  return a.length === b.length && a.every((endpoint, i) => endpoint.ip === b[i]?.ip && endpoint.port === b[i]?.port);
+}

@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type NodeId, nodeId } from "@mesh/core/ports";
+import type { SyncOutcome } from "./record-sync.ts";
+import { SettlingClock } from "./settling-clock-fixture.ts";
+import { MAX_RUNNING, REST_AFTER, ROUND_INTERVAL, SyncRounds } from "./sync-rounds.ts";
+
+const nodes: readonly NodeId[] = Array.from({ length: 10 }, (_, i) => nodeId(new Uint8Array(32).fill(i)));
+const done: SyncOutcome = { received: 0, sent: 0, isPartial: false };
+
+interface Scene {
+  readonly rounds: SyncRounds;
+  readonly clock: SettlingClock;
+  /** Which node, and when. */
+  readonly runs: string[];
+  readonly failed: string[];
+}
+function scene(run: (node: NodeId, signal: AbortSignal) => Promise<SyncOutcome>): Scene {
+  const clock = new SettlingClock();
+  const runs: string[] = [];
+  const failed: string[] = [];
+  const rounds = new SyncRounds({
+    clock,
+    run: (node, signal) => {
+      runs.push(`${nodes.indexOf(node)} at ${clock.now()}`);
+      return run(node, signal);
+    },
+    onFailed: (node, error) => failed.push(`${nodes.indexOf(node)}: ${String(error)}`),
+  });
+  return { rounds, clock, runs, failed };
+}
+
+function linkAll(rounds: SyncRounds, count: number): void {
+  for (const node of nodes.slice(0, count)) rounds.linked(node);
+}
+
+describe("sync rounds", () => {
+  it("take one neighbour a minute, each in turn", async () => {
+    const { rounds, clock, runs } = scene(async () => done);
+    linkAll(rounds, 3);
+    await clock.advance(4 * ROUND_INTERVAL);
+    assert.deepEqual(runs, ["0 at 60000", "1 at 120000", "2 at 180000", "0 at 240000"]);
+  });
+
+  it("leave out who was compared with on demand, and who is gone", async () => {
+    const { rounds, clock, runs } = scene(async () => done);
+    linkAll(rounds, 3);
+    const [first, second] = nodes;
+    assert.ok(first !== undefined && second !== undefined);
+    rounds.syncWith(first);
+    rounds.unlinked(second);
+    rounds.syncWith(second);
+    await clock.advance(ROUND_INTERVAL);
+    assert.deepEqual(runs, ["0 at 0", "2 at 60000"]);
+  });
+
+  it("run once with a node at a time, and once more when asked meanwhile", async () => {
+    const ends: (() => void)[] = [];
+    const { rounds, runs, clock } = scene(() => new Promise((resolve) => ends.push(() => resolve(done))));
+    linkAll(rounds, 1);
+    for (const node of [nodes[0], nodes[0], nodes[0]]) if (node !== undefined) rounds.syncWith(node);
+    assert.deepEqual(runs, ["0 at 0"]);
+    for (let i = 0; i < ends.length; i++) {
+      ends[i]?.();
+      await clock.advance(0);
+    }
+    assert.deepEqual(runs, ["0 at 0", "0 at 0"]);
+  });
+
+  it("run a few at a time", async () => {
+    const ends: (() => void)[] = [];
+    const { rounds, runs, clock } = scene(() => new Promise((resolve) => ends.push(() => resolve(done))));
+    linkAll(rounds, 10);
+    for (const node of [...nodes, ...nodes]) rounds.syncWith(node);
+    assert.equal(runs.length, MAX_RUNNING);
+    ends[0]?.();
+    await clock.advance(0);
+    assert.equal(runs.length, MAX_RUNNING + 1);
+    for (let i = 1; i < ends.length; i++) {
+      ends[i]?.();
+      await clock.advance(0);
+    }
+    assert.deepEqual(runs.map((line) => line[0]).join(""), "01234567890123".slice(0, runs.length));
+  });
+
+  it("go on until everything is handed over, and stop when nothing comes of it", async () => {
+    const outcomes: SyncOutcome[] = [
+      { received: 0, sent: 9, isPartial: true },
+      { received: 9, sent: 0, isPartial: true },
+      { received: 0, sent: 0, isPartial: true },
+    ];
+    const { rounds, clock, runs } = scene(async () => outcomes.shift() ?? done);
+    linkAll(rounds, 1);
+    for (const node of nodes.slice(0, 1)) rounds.syncWith(node);
+    await clock.advance(10 * REST_AFTER);
+    assert.deepEqual(runs, ["0 at 0", "0 at 500", "0 at 1000"]);
+  });
+
+  it("go on after a failure, and end with close", async () => {
+    const { rounds, clock, runs, failed } = scene(async (_node, signal) => {
+      if (runs.length === 1) throw new Error("hung up");
+      return await new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    });
+    linkAll(rounds, 2);
+    await clock.advance(2 * ROUND_INTERVAL);
+    assert.deepEqual([runs.length, failed], [2, ["0: Error: hung up"]]);
+    rounds.close();
+    await clock.advance(2 * ROUND_INTERVAL);
+    for (const node of nodes) rounds.syncWith(node);
+    assert.deepEqual([runs.length, failed.length, clock.pending, rounds.signal.aborted], [2, 1, 0, true]);
+  });
+});

@@ -1,0 +1,139 @@
+import type { NodeEffect, PeerStamps } from "@mesh/core/node";
+import type { Clock, Datapath, DatapathException, DatapathOptions, ForwardingTable, Millis, PeerSlot, PeerTraffic } from "@mesh/core/ports";
+import { bootTime, openDatapath } from "@mesh/datapath";
+
+export { bootTime };
+
+/** How often the engine's stamps are read: a silent peer is noticed this much later at most. Reading is memory, not a call. */
+const TRAFFIC_INTERVAL: Millis = 500;
+
+/** Names tried for the tunnel device when nobody asked for one: one for each network of this host. */
+const TUN_NAMES: readonly string[] = Array.from({ length: 64 }, (_, i) => `mesh${i}`);
+
+export type DataEffect = Extract<
+  NodeEffect,
+  { type: "publish-table" | "set-endpoint" | "install-session" | "drop-session" | "send-keepalive" | "send-datagram" }
+>;
+
+export interface DataPlaneOptions {
+  readonly tunName: string | undefined;
+  readonly mtu: number;
+  /** 0: any free port. */
+  readonly udpPort: number;
+}
+
+/** Opens the engine under the asked device name, or the first free one. Exceptions wait until {@link DataPlane.start}. */
+export function openDataPlane(options: DataPlaneOptions): DataPlane {
+  const { mtu, udpPort } = options;
+  const waiting: DatapathException[] = [];
+  const sink = { onExceptions: (batch: readonly DatapathException[]): void => void waiting.push(...batch) };
+  const open = (tunName: string): Datapath => openDatapath({ tunName, mtu, udpPort, onExceptions: (batch) => sink.onExceptions(batch) });
+  return new DataPlane(options.tunName === undefined ? openFirstFree(open) : open(options.tunName), sink, waiting);
+}
+
+/** Hands the node's effects to the engine, and the engine's exceptions and stamps to the node. */
+export class DataPlane {
+  readonly #datapath: Datapath;
+  readonly #sink: { onExceptions: DatapathOptions["onExceptions"] };
+  readonly #waiting: DatapathException[];
+  #slots: readonly PeerSlot[] = [];
+  /** Latest stamp told of each slot. */
+  readonly #told = new Map<PeerSlot, Millis>();
+  #stopReading: () => void = () => {};
+
+  constructor(datapath: Datapath, sink: { onExceptions: DatapathOptions["onExceptions"] }, waiting: DatapathException[]) {
+    this.#datapath = datapath;
+    this.#sink = sink;
+    this.#waiting = waiting;
+  }
+
+  get info(): Datapath["info"] {
+    return this.#datapath.info;
+  }
+
+  /** From now on exceptions and stamps are told, those that waited first. */
+  start(options: {
+    readonly clock: Clock;
+    readonly onException: (exception: DatapathException) => void;
+    readonly onTraffic: (peers: readonly PeerStamps[]) => void;
+  }): void {
+    const { clock, onException, onTraffic } = options;
+    const tell = (batch: readonly DatapathException[]): void => {
+      for (const exception of batch) onException(exception);
+    };
+    this.#sink.onExceptions = tell;
+    tell(this.#waiting.splice(0));
+    const read = (): void => {
+      this.#stopReading = clock.at(clock.now() + TRAFFIC_INTERVAL, read);
+      const peers = this.#changedStamps();
+      if (peers.length > 0) onTraffic(peers);
+    };
+    read();
+  }
+
+  perform(effect: DataEffect): void {
+    switch (effect.type) {
+      case "publish-table":
+        return this.#publish(effect.table);
+      case "set-endpoint":
+        return this.#datapath.setEndpoint(effect.slot, effect.endpoint);
+      case "install-session":
+        return this.#datapath.installSession(effect.session);
+      case "drop-session":
+        return this.#datapath.dropSession(effect.localIndex);
+      case "send-keepalive":
+        return this.#datapath.sendKeepalive(effect.slot);
+      case "send-datagram":
+        return this.#datapath.sendDatagram(effect.to, effect.bytes);
+    }
+  }
+
+  traffic(slot: PeerSlot): PeerTraffic {
+    return this.#datapath.readTraffic(slot);
+  }
+
+  counters(): ReturnType<Datapath["readCounters"]> {
+    return this.#datapath.readCounters();
+  }
+
+  async close(): Promise<void> {
+    this.#stopReading();
+    await this.#datapath.close();
+  }
+
+  #publish(table: ForwardingTable): void {
+    this.#datapath.publishTable(table);
+    this.#slots = table.peers;
+    const kept = new Set(table.peers);
+    for (const slot of [...this.#told.keys()]) if (!kept.has(slot)) this.#told.delete(slot);
+  }
+
+  #changedStamps(): readonly PeerStamps[] {
+    const changed: PeerStamps[] = [];
+    for (const slot of this.#slots) {
+      const stamps = this.#datapath.readTraffic(slot);
+      const latest = Math.max(stamps.authenticatedSentAt, stamps.authenticatedReceivedAt);
+      if (latest === (this.#told.get(slot) ?? 0)) continue;
+      this.#told.set(slot, latest);
+      changed.push({ slot, stamps });
+    }
+    return changed;
+  }
+}
+
+function openFirstFree(open: (tunName: string) => Datapath): Datapath {
+  let taken: unknown;
+  for (const name of TUN_NAMES) {
+    try {
+      return open(name);
+    } catch (error) {
+      if (!isTunTaken(error)) throw error;
+      taken = error;
+    }
+  }
+  throw taken;
+}
+
+function isTunTaken(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "datapath/tun-taken";
+}

@@ -1,0 +1,104 @@
+import { join } from "node:path";
+import { MeshError } from "@mesh/core/errors";
+import type { Store, StoreDocument } from "@mesh/core/ports";
+import { frameDocument, MAX_DOCUMENT_BYTES, unframeDocument } from "./document-frame.ts";
+import { DocumentWriter } from "./document-writer.ts";
+import { makeStateDirectory } from "./state-directory.ts";
+import { diskFiles, type StateFiles } from "./state-files.ts";
+
+interface DocumentFile {
+  readonly name: string;
+  /** What a person can do when it is damaged. */
+  readonly remedy: string;
+}
+
+const DOCUMENT_FILES: Readonly<Record<StoreDocument, DocumentFile>> = {
+  identity: {
+    name: "identity.key",
+    remedy: "Restore it from a backup. Without one, move the directory away and join again with a new invite: this becomes a new node.",
+  },
+  root: { name: "root.key", remedy: "Restore it from a backup: it is the network's root key and cannot be had from anyone else." },
+  node: {
+    name: "node.state",
+    remedy:
+      "Restore it from a backup, or move this one file away and join again with a new invite: identity.key beside it keeps node and number.",
+  },
+  records: { name: "records.state", remedy: "Remove it: everything in it is learnt again from the other members." },
+};
+
+/** Makes the directory where needed. MeshError when it is not safe to keep keys in. The directory is this process's alone. */
+export async function openStore(directory: string): Promise<Store> {
+  await makeStateDirectory(directory);
+  return new FileStore(directory, diskFiles);
+}
+
+export class FileStore implements Store {
+  readonly #directory: string;
+  readonly #files: StateFiles;
+  readonly #writers = new Map<StoreDocument, DocumentWriter>();
+
+  constructor(directory: string, files: StateFiles) {
+    this.#directory = directory;
+    this.#files = files;
+  }
+
+  async read(document: StoreDocument): Promise<Uint8Array | undefined> {
+    const path = this.#path(document);
+    const bytes = await this.#files.read(path, MAX_DOCUMENT_BYTES).catch((error: unknown) => {
+      throw unreadable(path, error);
+    });
+    if (bytes === undefined) return undefined;
+    const unframed = unframeDocument(document, bytes);
+    if (unframed.ok) return unframed.payload;
+    throw new MeshError(
+      "state/damaged",
+      `The state file ${path} ${unframed.reason}.`,
+      { file: path, reason: unframed.reason },
+      { hint: DOCUMENT_FILES[document].remedy },
+    );
+  }
+
+  async write(document: StoreDocument, bytes: Uint8Array): Promise<void> {
+    const path = this.#path(document);
+    const writer = this.#writers.get(document) ?? new DocumentWriter(path, this.#files);
+    this.#writers.set(document, writer);
+    await writer.write(frameDocument(document, bytes)).catch((error: unknown) => {
+      throw unwritable(path, error);
+    });
+  }
+
+  #path(document: StoreDocument): string {
+    return join(this.#directory, DOCUMENT_FILES[document].name);
+  }
+}
+
+function unreadable(path: string, error: unknown): MeshError {
+  const code = codeOf(error);
+  const reason = code === "EFBIG" ? "is larger than any state file" : `cannot be read (${code})`;
+  const hint = "Look at it with `ls -l`: it belongs to the user that runs the agent, mode 0600.";
+  return new MeshError("state/damaged", `The state file ${path} ${reason}.`, { file: path, reason }, { hint, cause: error });
+}
+
+const WRITE_FAILURES: Readonly<Record<string, readonly [why: string, hint: string]>> = {
+  ENOSPC: ["the disk is full", "Make room there."],
+  EDQUOT: ["the disk quota is used up", "Make room there."],
+  EROFS: ["the file system is read-only", "Mount it writable; a read-only remount often means a failing disk: see `dmesg`."],
+  EIO: ["the disk reports an error", "See `dmesg`."],
+  EACCES: ["permission is denied", "The directory must belong to the user that runs the agent, mode 0700."],
+  EPERM: ["permission is denied", "The directory must belong to the user that runs the agent, mode 0700."],
+  ENOENT: ["its directory is gone", "Stop the agent and restore the directory from a backup."],
+};
+
+function unwritable(path: string, error: unknown): MeshError {
+  const [why, hint] = WRITE_FAILURES[codeOf(error)] ?? [codeOf(error), "See `dmesg` and the agent's log."];
+  return new MeshError(
+    "state/unwritable",
+    `The state file ${path} cannot be written: ${why}.`,
+    { file: path, reason: why },
+    { hint: `${hint} Nothing half-written is left: the last complete content is still there.`, cause: error },
+  );
+}
+
+function codeOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? String(error);
+}

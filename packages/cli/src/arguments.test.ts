@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MeshError } from "@mesh/core/errors";
+import { type Command, parseArguments, wantsJson } from "./arguments.ts";
+
+const directory = "/home/me";
+const stateRoot = "/var/lib/mesh";
+
+function parse(line: string, env: Readonly<Record<string, string>> = {}): Command {
+  return parseArguments(line === "" ? [] : line.split(" "), { env, directory });
+}
+
+const target = { stateRoot, json: false };
+const begin = { foreground: false, json: false };
+
+const right: readonly (readonly [string, Command])[] = [
+  ["help", { name: "help" }],
+  ["--help", { name: "help" }],
+  ["-h", { name: "help" }],
+  ["help join", { name: "help", topic: "join" }],
+  ["join --help", { name: "help", topic: "join" }],
+  ["ping -h", { name: "help", topic: "ping" }],
+  ["--version", { name: "version" }],
+  ["status", { name: "status", ...target }],
+  ["status --json", { name: "status", ...target, json: true }],
+  ["--json status", { name: "status", ...target, json: true }],
+  ["--network lab peers", { name: "peers", ...target, network: "lab" }],
+  ["routes --network=lab", { name: "routes", ...target, network: "lab" }],
+  ["down --state /tmp/x/", { name: "down", ...target, stateRoot: "/tmp/x" }],
+  ["down --state ./x/../y", { name: "down", ...target, stateRoot: "/home/me/y" }],
+  ["status --network a --network b", { name: "status", ...target, network: "b" }],
+  ["invite", { name: "invite", ...target }],
+  ["invite --uses 5 --ttl 1h30m", { name: "invite", ...target, uses: 5, ttlSeconds: 5_400 }],
+  ["invite --ttl 30d", { name: "invite", ...target, ttlSeconds: 2_592_000 }],
+  ["invite --ttl 90", { name: "invite", ...target, ttlSeconds: 90 }],
+  ["ping b", { name: "ping", ...target, node: "b", count: 3, interval: 1_000 }],
+  ["ping fd4e::1 --count 10 --interval 200ms", { name: "ping", ...target, node: "fd4e::1", count: 10, interval: 200 }],
+  ["ping b --interval 0.2", { name: "ping", ...target, node: "b", count: 3, interval: 200 }],
+  ["init", { name: "init", ...begin, order: { command: "init", stateRoot, network: "home" } }],
+  ["init lab", { name: "init", ...begin, order: { command: "init", stateRoot, network: "lab" } }],
+  ["init lab --network lab", { name: "init", ...begin, order: { command: "init", stateRoot, network: "lab" } }],
+  ["init --network lab", { name: "init", ...begin, order: { command: "init", stateRoot, network: "lab" } }],
+  [
+    "init lab --cidr 10.77.0.0/16 --node-bits 24 --node-name a",
+    { name: "init", ...begin, order: { command: "init", stateRoot, network: "lab", cidr: "10.77.0.0/16", nodeBits: 24, nodeName: "a" } },
+  ],
+  [
+    "up --tun mesh7 --udp-port 65535 --listen 0.0.0.0:4100 --name a --log-level debug --foreground --json",
+    {
+      name: "up",
+      foreground: true,
+      json: true,
+      order: { command: "up", stateRoot, tunName: "mesh7", udpPort: 65_535, listen: "0.0.0.0:4100", nodeName: "a", logLevel: "debug" },
+    },
+  ],
+  ["up --listen [::]:0", { name: "up", ...begin, order: { command: "up", stateRoot, listen: "[::]:0" } }],
+  ["join -", { name: "join", ...begin, order: { command: "join", stateRoot, invite: "-" } }],
+  ["join mesh1abc --network lab", { name: "join", ...begin, order: { command: "join", stateRoot, invite: "mesh1abc", network: "lab" } }],
+  ["join -- -abc", { name: "join", ...begin, order: { command: "join", stateRoot, invite: "-abc" } }],
+];
+
+for (const [line, command] of right) test(`mesh ${line}`, () => assert.deepEqual(parse(line), command));
+
+test("variables stand for flags that are not given; empty ones for nothing", () => {
+  const env = { MESH_STATE: "state", MESH_NETWORK: "lab" };
+  assert.deepEqual(parse("status", env), { name: "status", json: false, stateRoot: "/home/me/state", network: "lab" });
+  assert.deepEqual(parse("status --state /s --network x", env), { name: "status", json: false, stateRoot: "/s", network: "x" });
+  assert.deepEqual(parse("status", { MESH_STATE: "", MESH_NETWORK: "" }), { name: "status", ...target });
+  assert.deepEqual(parse("init office", env), {
+    name: "init",
+    ...begin,
+    order: { command: "init", stateRoot: "/home/me/state", network: "office" },
+  });
+  assert.deepEqual(parse("join x", env), { name: "join", ...begin, order: { command: "join", stateRoot: "/home/me/state", invite: "x" } });
+});
+
+const wrong: readonly (readonly [string, RegExp, RegExp])[] = [
+  ["", /Which command/, /mesh help/],
+  ["--json", /Which command/, /mesh help/],
+  ["sttaus", /no command "sttaus"/, /mean: mesh status/],
+  ["stat", /no command "stat"/, /mean: mesh status/],
+  ["pign b", /no command/, /mean: mesh ping/],
+  ["frobnicate", /no command/, /mesh help$/],
+  ["help frobnicate", /no command/, /mesh help$/],
+  ["status now", /takes no argument/, /Write: mesh status$/],
+  ["ping", /needs <node>/, /mesh ping <node>/],
+  ["ping a b", /takes one argument/, /mesh ping <node>/],
+  ["join", /needs <invite>/, /mesh join <invite>/],
+  ["status --jsno", /no flag --jsno/, /mean: --json/],
+  ["status --frobnicate", /no flag --frobnicate/, /mesh help/],
+  ["status -x", /no flag -x/, /mesh help/],
+  ["status --no-json", /no flag --no-json/, /mean: --json|mesh help/],
+  ["status --uses 2", /mesh status has no --uses/, /mesh help status/],
+  ["ping b --foreground", /mesh ping has no --foreground/, /mesh help ping/],
+  ["status --json=yes", /--json takes no value/, /only: --json/],
+  ["status --network", /--network needs a value/, /--network <name>/],
+  ["status --network --json", /--network needs a value/, /--network <name>/],
+  ["status --network=", /--network needs a value/, /--network <name>/],
+  ["status --network Lab", /network's name/, /home/],
+  ["status --network ../etc", /network's name/, /home/],
+  ["init la_b", /network's name/, /home/],
+  ["init lab --network other", /named twice/, /mesh init/],
+  ["up --name a.b", /node's name/, /laptop-b/],
+  ["up --udp-port 0", /--udp-port must be a whole number from 1 to 65535/, /mesh help up/],
+  ["up --udp-port 65536", /--udp-port must be/, /mesh help up/],
+  ["up --udp-port 1e3", /--udp-port must be/, /mesh help up/],
+  ["up --udp-port 5.5", /--udp-port must be/, /mesh help up/],
+  ["up --tun a/b", /--tun must be/, /mesh help up/],
+  ["up --tun 1234567890123456", /--tun must be a device name of at most 15/, /mesh help up/],
+  ["up --tun ..", /--tun must be/, /mesh help up/],
+  ["up --listen 4100", /--listen must be/, /mesh help up/],
+  ["up --listen 1.2.3.4:70000", /--listen must be/, /mesh help up/],
+  ["up --listen ::1:4100", /--listen must be/, /mesh help up/],
+  ["up --log-level loud", /--log-level must be/, /mesh help up/],
+  ["init --cidr 10.77.0.0", /--cidr must be/, /mesh help init/],
+  ["init --cidr 10.777.0.0/16", /--cidr must be/, /mesh help init/],
+  ["init --cidr 10.7.0.0/31", /--cidr must be/, /mesh help init/],
+  ["init --node-bits 31", /--node-bits must be/, /mesh help init/],
+  ["invite --uses 1001", /--uses must be a whole number from 1 to 1000/, /mesh help invite/],
+  ["invite --ttl 31d", /--ttl must be a time .* from 1s to 30d/, /mesh help invite/],
+  ["invite --ttl soon", /--ttl must be/, /mesh help invite/],
+  ["invite --ttl 999ms", /--ttl must be/, /mesh help invite/],
+  ["ping b --interval 1ms", /--interval must be a time .* from 10ms to 1h/, /mesh help ping/],
+  ["ping b --count 0", /--count must be/, /mesh help ping/],
+];
+
+for (const [line, reason, hint] of wrong) {
+  test(`mesh ${line} is refused`, () => {
+    assert.throws(
+      () => parse(line),
+      (error: unknown) => {
+        assert.ok(error instanceof MeshError);
+        assert.equal(error.code, "usage/invalid");
+        assert.match(error.message, reason);
+        assert.match(error.hint ?? "", hint);
+        return true;
+      },
+    );
+  });
+}
+
+test("an invite without its command, or with a second one, is not repeated", () => {
+  const invite = "mesh1qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+  for (const line of [invite, `join a ${invite}`, `help ${invite}`]) {
+    assert.throws(
+      () => parse(line),
+      (error: unknown) =>
+        error instanceof MeshError && !JSON.stringify([error.message, error.hint, error.details]).includes(invite.slice(0, 12)),
+    );
+  }
+});
+
+test("--json counts for errors also when the line is wrong, but not behind --", () => {
+  assert.equal(wantsJson(["frobnicate", "--json"]), true);
+  assert.equal(wantsJson(["join", "--", "--json"]), false);
+});

@@ -1,0 +1,347 @@
+import { isAbsolute, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { MAX_INVITE_SECONDS, MAX_INVITE_USES } from "@mesh/core/api";
+import { DEFAULT_STATE_ROOT, isName, type LaunchOrder } from "@mesh/core/config";
+import { MeshError } from "@mesh/core/errors";
+import {
+  type CommandName,
+  commandEntry,
+  commandNames,
+  DEFAULT_NETWORK,
+  type FlagName,
+  flagEntry,
+  flagNames,
+  isCommandName,
+  isFlagName,
+} from "./command-table.ts";
+import { parseDuration } from "./duration.ts";
+import { nearest } from "./nearest.ts";
+
+/** A command line, read and checked. */
+export type Command =
+  | { readonly name: "help"; readonly topic?: CommandName }
+  | { readonly name: "version" }
+  | StartCommand
+  | (Target & { readonly name: "down" | "status" | "peers" | "routes" })
+  | (Target & { readonly name: "invite"; readonly uses?: number; readonly ttlSeconds?: number })
+  | (Target & { readonly name: "ping"; readonly node: string; readonly count: number; readonly interval: number });
+
+/** `init`, `join` or `up`: the order for the new agent, whose invite is still to be read when it is `-`. */
+export interface StartCommand {
+  readonly name: "init" | "join" | "up";
+  readonly order: LaunchOrder;
+  readonly foreground: boolean;
+  readonly json: boolean;
+}
+
+/** Which agent is asked, and how its answer is shown. */
+export interface Target {
+  readonly stateRoot: string;
+  /** Undefined: the only network there is. */
+  readonly network?: string;
+  readonly json: boolean;
+}
+
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Absolute; what `--state` is relative to. */
+  readonly directory: string;
+}
+
+/** Probes of one ping: enough to see the path change, and a mistyped number does not run for days. */
+const MAX_COUNT = 10_000;
+const DEFAULT_COUNT = 3;
+
+/** Milliseconds. Faster than 10 ms is a load test, slower than an hour is a job for cron. */
+const MIN_INTERVAL = 10;
+const MAX_INTERVAL = 3_600_000;
+const DEFAULT_INTERVAL = 1_000;
+
+/** Linux: IFNAMSIZ without its closing zero. */
+const MAX_DEVICE_NAME = 15;
+
+/** Reads the arguments after `mesh`. Throws MeshError `usage/invalid`; its message never holds an argument of `join`. */
+export function parseArguments(args: readonly string[], surroundings: Surroundings): Command {
+  const given = readTokens(args);
+  if (given.version) return { name: "version" };
+  const [word, ...rest] = given.positionals;
+  if (word === undefined) {
+    if (given.flags.has("help")) return { name: "help" };
+    throw usage("Which command?", "See what there is: mesh help");
+  }
+  if (!isCommandName(word)) throw unknownCommand(word);
+  checkFlags(word, given);
+  if (given.flags.has("help")) return { name: "help", topic: word };
+  checkPositionals(word, rest);
+  const flags = new Flags(word, given.flags, surroundings);
+  switch (word) {
+    case "help":
+      return helpCommand(rest[0]);
+    case "init":
+      return startCommand(flags, initOrder(flags, rest[0]));
+    case "join":
+      return startCommand(flags, joinOrder(flags, rest[0] ?? ""));
+    case "up":
+      return startCommand(flags, upOrder(flags));
+    case "down":
+    case "status":
+    case "peers":
+    case "routes":
+      return { name: word, ...flags.target() };
+    case "invite":
+      return {
+        name: word,
+        ...flags.target(),
+        ...present({ uses: flags.wholeNumber("uses", 1, MAX_INVITE_USES), ttlSeconds: flags.ttl() }),
+      };
+    case "ping": {
+      const count = flags.wholeNumber("count", 1, MAX_COUNT) ?? DEFAULT_COUNT;
+      const interval = flags.duration("interval", MIN_INTERVAL, MAX_INTERVAL) ?? DEFAULT_INTERVAL;
+      return { name: word, ...flags.target(), node: rest[0] ?? "", count, interval };
+    }
+  }
+}
+
+/** Whether the errors of this command line are to be printed as JSON, also when it cannot be parsed. */
+export function wantsJson(args: readonly string[]): boolean {
+  const end = args.indexOf("--");
+  return (end === -1 ? args : args.slice(0, end)).includes("--json");
+}
+
+interface Given {
+  readonly positionals: readonly string[];
+  /** As given; a flag without value is "". */
+  readonly flags: ReadonlyMap<FlagName, string>;
+  readonly version: boolean;
+}
+
+function readTokens(args: readonly string[]): Given {
+  const options = Object.fromEntries(
+    flagNames.map((name) => [name, { type: flagEntry(name).value === undefined ? ("boolean" as const) : ("string" as const) }]),
+  );
+  const { tokens } = parseArgs({ args: [...args], options, strict: false, allowPositionals: true, tokens: true });
+  const positionals: string[] = [];
+  const flags = new Map<FlagName, string>();
+  let version = false;
+  for (const token of tokens) {
+    if (token.kind === "positional") positionals.push(token.value);
+    if (token.kind !== "option") continue;
+    const { name, rawName, value, inlineValue } = token;
+    if (rawName === "--version") version = true;
+    else if (rawName === "-h") flags.set("help", "");
+    else if (!rawName.startsWith("--") || !isFlagName(name)) throw unknownFlag(rawName);
+    else flags.set(name, flagValue(name, value, inlineValue ?? false));
+  }
+  return { positionals, flags, version };
+}
+
+function flagValue(name: FlagName, value: string | undefined, inline: boolean): string {
+  const { value: placeholder } = flagEntry(name);
+  if (placeholder === undefined) {
+    if (value !== undefined) throw usage(`--${name} takes no value.`, `Write only: --${name}`);
+    return "";
+  }
+  if (value === undefined || value === "" || (!inline && value.startsWith("-")))
+    throw usage(`--${name} needs a value.`, `Write: --${name} <${placeholder}>`);
+  return value;
+}
+
+function checkFlags(command: CommandName, { flags }: Given): void {
+  const allowed: readonly FlagName[] = commandEntry(command).flags;
+  for (const flag of flags.keys())
+    if (!allowed.includes(flag)) throw usage(`mesh ${command} has no --${flag}.`, `See what it takes: mesh help ${command}`);
+}
+
+function checkPositionals(command: CommandName, given: readonly string[]): void {
+  const { positionals } = commandEntry(command);
+  const form = `Write: mesh ${[command, ...positionals].join(" ")}`;
+  const missing = positionals.find((name, i) => name.startsWith("<") && (given[i] ?? "") === "");
+  if (missing !== undefined) throw usage(`mesh ${command} needs ${missing}.`, form);
+  if (given.length > positionals.length)
+    throw usage(positionals.length === 0 ? `mesh ${command} takes no argument.` : `mesh ${command} takes one argument.`, form);
+}
+
+function helpCommand(topic: string | undefined): Command {
+  if (topic === undefined) return { name: "help" };
+  if (!isCommandName(topic)) throw unknownCommand(topic);
+  return { name: "help", topic };
+}
+
+function startCommand(flags: Flags, order: LaunchOrder): StartCommand {
+  return { name: order.command, order, foreground: flags.has("foreground"), json: flags.has("json") };
+}
+
+function initOrder(flags: Flags, word: string | undefined): LaunchOrder {
+  const flag = flags.text("network");
+  if (word !== undefined && flag !== undefined && word !== flag) throw usage("The network is named twice.", "Write: mesh init <network>");
+  if (word !== undefined) checkName(word, "network");
+  const network = word ?? flags.network() ?? DEFAULT_NETWORK;
+  return {
+    command: "init",
+    ...flags.startOptions(),
+    network,
+    ...present({ cidr: flags.cidr(), nodeBits: flags.wholeNumber("node-bits", 8, 30) }),
+  };
+}
+
+/** The invite knows its network: only `--network` on the line is passed on, as a thing to check, and MESH_NETWORK is not. */
+function joinOrder(flags: Flags, invite: string): LaunchOrder {
+  const network = flags.has("network") ? flags.network() : undefined;
+  return { command: "join", ...flags.startOptions(), invite, ...present({ network }) };
+}
+
+function upOrder(flags: Flags): LaunchOrder {
+  return { command: "up", ...flags.startOptions(), ...present({ network: flags.network() }) };
+}
+
+/** The flags of one command as values of their kinds; each reader throws when the text is not of its kind. */
+class Flags {
+  readonly #command: CommandName;
+  readonly #given: ReadonlyMap<FlagName, string>;
+  readonly #surroundings: Surroundings;
+
+  constructor(command: CommandName, given: ReadonlyMap<FlagName, string>, surroundings: Surroundings) {
+    this.#command = command;
+    this.#given = given;
+    this.#surroundings = surroundings;
+  }
+
+  has(flag: FlagName): boolean {
+    return this.#given.has(flag);
+  }
+
+  text(flag: FlagName): string | undefined {
+    return this.#given.get(flag);
+  }
+
+  target(): Target {
+    return { stateRoot: this.#stateRoot(), json: this.has("json"), ...present({ network: this.network() }) };
+  }
+
+  startOptions(): Pick<LaunchOrder, "stateRoot" | "nodeName" | "tunName" | "udpPort" | "listen" | "logLevel"> {
+    const udpPort = this.wholeNumber("udp-port", 1, 65_535);
+    const options = { nodeName: this.#nodeName(), tunName: this.#tunName(), udpPort, listen: this.#listen(), logLevel: this.#logLevel() };
+    return { stateRoot: this.#stateRoot(), ...present(options) };
+  }
+
+  network(): string | undefined {
+    const network = this.text("network") ?? this.#variable("MESH_NETWORK");
+    return network === undefined ? undefined : checkName(network, "network");
+  }
+
+  wholeNumber(flag: FlagName, min: number, max: number): number | undefined {
+    const text = this.text(flag);
+    if (text === undefined) return undefined;
+    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= min && value <= max)) throw this.#wrong(flag, `a whole number from ${min} to ${max}`);
+    return value;
+  }
+
+  /** Milliseconds. */
+  duration(flag: FlagName, min: number, max: number): number | undefined {
+    const text = this.text(flag);
+    if (text === undefined) return undefined;
+    const value = parseDuration(text);
+    if (value === undefined || !(value >= min && value <= max))
+      throw this.#wrong(flag, `a time like 500ms, 30s, 10m, 12h or 7d, from ${writeDuration(min)} to ${writeDuration(max)}`);
+    return value;
+  }
+
+  ttl(): number | undefined {
+    const ttl = this.duration("ttl", 1_000, MAX_INVITE_SECONDS * 1_000);
+    return ttl === undefined ? undefined : Math.round(ttl / 1_000);
+  }
+
+  cidr(): string | undefined {
+    const text = this.text("cidr");
+    const match = text === undefined ? undefined : /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(\d{1,2})$/.exec(text);
+    if (text !== undefined && !(match?.slice(1, 5).every((byte) => Number(byte) <= 255) && Number(match[5]) <= 30))
+      throw this.#wrong("cidr", "an IPv4 prefix like 10.77.0.0/16");
+    return text;
+  }
+
+  #stateRoot(): string {
+    const root = this.text("state") ?? this.#variable("MESH_STATE") ?? DEFAULT_STATE_ROOT;
+    return isAbsolute(root) ? resolve(root) : resolve(this.#surroundings.directory, root);
+  }
+
+  #nodeName(): string | undefined {
+    const name = this.text("name") ?? this.text("node-name");
+    return name === undefined ? undefined : checkName(name, "node");
+  }
+
+  #tunName(): string | undefined {
+    const name = this.text("tun");
+    if (name !== undefined && (!/^[\w.-]+$/.test(name) || name.length > MAX_DEVICE_NAME || name === "." || name === ".."))
+      throw this.#wrong("tun", `a device name of at most ${MAX_DEVICE_NAME} letters and digits, like mesh0`);
+    return name;
+  }
+
+  #listen(): string | undefined {
+    const listen = this.text("listen");
+    const port = listen === undefined ? undefined : /^(?:[\d.]+|\[[\da-fA-F:.]+\]):(\d{1,5})$/.exec(listen)?.[1];
+    if (listen !== undefined && !(Number(port) <= 65_535))
+      throw this.#wrong("listen", "an address and a port, like 0.0.0.0:4100 or [::]:4100");
+    return listen;
+  }
+
+  #logLevel(): LaunchOrder["logLevel"] {
+    const text = this.text("log-level");
+    if (text === undefined) return undefined;
+    const level = (["trace", "debug", "info", "warn", "error"] as const).find((known) => known === text);
+    if (level === undefined) throw this.#wrong("log-level", "trace, debug, info, warn or error");
+    return level;
+  }
+
+  #variable(name: string): string | undefined {
+    const value = this.#surroundings.env[name];
+    return value === "" ? undefined : value;
+  }
+
+  #wrong(flag: FlagName, expected: string): MeshError {
+    return usage(`--${flag} must be ${expected}.`, `See: mesh help ${this.#command}`);
+  }
+}
+
+function checkName(text: string, of: "network" | "node"): string {
+  if (!isName(text))
+    throw usage(`A ${of}'s name has only a-z, 0-9 and -, at most 63 of them.`, `For example: ${of === "node" ? "laptop-b" : "home"}`);
+  return text;
+}
+
+function writeDuration(milliseconds: number): string {
+  if (milliseconds < 1_000) return `${milliseconds}ms`;
+  const seconds = milliseconds / 1_000;
+  if (seconds < 3_600) return `${seconds}s`;
+  return seconds % 86_400 === 0 ? `${seconds / 86_400}d` : `${seconds / 3_600}h`;
+}
+
+function unknownCommand(word: string): MeshError {
+  const meant = nearest(word, commandNames);
+  // A long word may be an invite whose command was forgotten, and that is not repeated.
+  const quoted = word.length <= 16 ? ` "${printable(word)}"` : " of that name";
+  return usage(`There is no command${quoted}.`, meant === undefined ? "See what there is: mesh help" : `Did you mean: mesh ${meant}`);
+}
+
+function unknownFlag(flag: string): MeshError {
+  const meant = nearest(flag.replace(/^-+/, ""), flagNames);
+  return usage(
+    `There is no flag ${printable(flag)}.`,
+    meant === undefined ? "See what there is: mesh help <command>" : `Did you mean: --${meant}`,
+  );
+}
+
+function usage(reason: string, hint: string): MeshError {
+  return new MeshError("usage/invalid", reason, { reason }, { hint });
+}
+
+function printable(text: string): string {
+  return text.slice(0, 40).replace(/[^\x20-\x7e]/g, "?");
+}
+
+type Present<T> = { readonly [K in keyof T]?: Exclude<T[K], undefined> };
+
+/** Without the keys whose value is undefined. */
+function present<T extends object>(values: T): Present<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Present<T>;
+}

@@ -1,0 +1,144 @@
+/** What each command is, takes and shows as help. Parsing and help read the same table, so neither knows a flag the other does not. */
+export interface CommandEntry {
+  /** One line, for the overview. */
+  readonly summary: string;
+  /** Positional arguments as shown: `<x>` is required, `[x]` is not. */
+  readonly positionals: readonly string[];
+  readonly flags: readonly FlagName[];
+  /** What a person should know before the first use. */
+  readonly notes: readonly string[];
+  readonly examples: readonly string[];
+}
+
+export interface FlagEntry {
+  /** What the value is called in help; absent: the flag takes none. */
+  readonly value?: string;
+  readonly summary: string;
+}
+
+export type CommandName = "init" | "join" | "up" | "down" | "status" | "peers" | "routes" | "invite" | "ping" | "help";
+
+export type FlagName = CommonFlag | StartFlag | "cidr" | "node-bits" | "uses" | "ttl" | "count" | "interval";
+type CommonFlag = "network" | "state" | "json" | "help";
+type StartFlag = CommonFlag | "name" | "node-name" | "tun" | "udp-port" | "listen" | "log-level" | "foreground";
+
+/** The name of a network that `mesh init` is not given one for. */
+export const DEFAULT_NETWORK = "home";
+
+const FLAGS: Readonly<Record<FlagName, FlagEntry>> = {
+  network: { value: "name", summary: "which network, when there are several (MESH_NETWORK)" },
+  state: { value: "dir", summary: "where networks are kept, sockets included (MESH_STATE; default /var/lib/mesh)" },
+  json: { summary: "print data for scripts; keys only ever get added" },
+  name: { value: "name", summary: "what this node is called in the mesh (default: the host's name)" },
+  "node-name": { value: "name", summary: "the same as --name" },
+  tun: { value: "name", summary: "the tunnel's network device (default: the first free mesh0, mesh1 …)" },
+  "udp-port": { value: "port", summary: "the tunnel's UDP port (default: random at first start, then kept)" },
+  listen: { value: "addr:port", summary: "where the TCP control plane listens (default: everywhere, random port)" },
+  "log-level": { value: "level", summary: "trace, debug, info, warn or error" },
+  foreground: { summary: "stay, and end the agent when this command is ended" },
+  cidr: { value: "prefix", summary: "IPv4 prefix of the mesh (default: a free /16 in 10.64.0.0/10)" },
+  "node-bits": { value: "8-30", summary: "length of one node's IPv4 prefix (default 24)" },
+  uses: { value: "n", summary: "how many nodes may join with it (default 1)" },
+  ttl: { value: "time", summary: "how long it is good, like 30m, 12h or 7d (default 1h)" },
+  count: { value: "n", summary: "how many probes (default 3)" },
+  interval: { value: "time", summary: "time between them, like 200ms or 2s (default 1s)" },
+  help: { summary: "this text" },
+};
+
+const COMMON: readonly CommonFlag[] = ["network", "state", "json", "help"];
+const START: readonly StartFlag[] = ["name", "node-name", "tun", "udp-port", "listen", "log-level", "foreground", ...COMMON];
+
+const COMMANDS: Readonly<Record<CommandName, CommandEntry>> = {
+  init: {
+    summary: "make a network on this node and start",
+    positionals: ["[network]"],
+    flags: ["cidr", "node-bits", ...START],
+    notes: [`The network is called "${DEFAULT_NETWORK}" unless you name it. This node holds its root key and makes its invites.`],
+    examples: ["mesh init", "mesh init office --cidr 10.77.0.0/16"],
+  },
+  join: {
+    summary: "join a network with an invite and start",
+    positionals: ["<invite>"],
+    flags: START,
+    notes: [
+      "An invite is a secret, and while a command runs other users of this host can read its arguments.",
+      "With - for the invite it is read from standard input, where they cannot.",
+    ],
+    examples: ["mesh join -", "ssh gateway mesh invite | sudo mesh join -"],
+  },
+  up: {
+    summary: "start the agent of a network",
+    positionals: [],
+    flags: START,
+    notes: ["Returns when the agent is serving, and leaves it in the background; with --foreground it stays."],
+    examples: ["mesh up", "mesh up --foreground --log-level debug"],
+  },
+  down: {
+    summary: "stop the agent; node and network are kept",
+    positionals: [],
+    flags: COMMON,
+    notes: ["Everything the agent changed on this host is undone. `mesh up` starts it again."],
+    examples: ["mesh down"],
+  },
+  status: {
+    summary: "this node, its peers, what is wrong",
+    positionals: [],
+    flags: COMMON,
+    notes: ["Exit code 3 when something in the health lines is an error."],
+    examples: ["mesh status", "mesh status --json | jq '.peers[] | {name, state, path}'"],
+  },
+  peers: {
+    summary: "every node with all that is known of it",
+    positionals: [],
+    flags: COMMON,
+    notes: [],
+    examples: ["mesh peers"],
+  },
+  routes: {
+    summary: "which prefix goes to which node, how, and why",
+    positionals: [],
+    flags: COMMON,
+    notes: [],
+    examples: ["mesh routes"],
+  },
+  invite: {
+    summary: "make an invite for further nodes",
+    positionals: [],
+    flags: ["uses", "ttl", ...COMMON],
+    notes: ["The invite alone goes to standard output, so it can be piped. Whoever has it can join: hand it over privately."],
+    examples: ["mesh invite", "mesh invite --uses 5 --ttl 12h"],
+  },
+  ping: {
+    summary: "probe a node, and say which path the probe took",
+    positionals: ["<node>"],
+    flags: ["count", "interval", ...COMMON],
+    notes: ["A node is its name, its address in the mesh, or 8 digits of its id. Exit code 3 when no probe was answered."],
+    examples: ["mesh ping laptop-c", "mesh ping 10.77.3.1 --count 10 --interval 200ms"],
+  },
+  help: {
+    summary: "all commands, or one of them",
+    positionals: ["[command]"],
+    flags: ["help"],
+    notes: [],
+    examples: ["mesh help join"],
+  },
+};
+
+export const commandNames: readonly CommandName[] = Object.keys(COMMANDS).filter(isCommandName);
+export const flagNames: readonly FlagName[] = Object.keys(FLAGS).filter(isFlagName);
+
+export function commandEntry(name: CommandName): CommandEntry {
+  return COMMANDS[name];
+}
+
+export function flagEntry(name: FlagName): FlagEntry {
+  return FLAGS[name];
+}
+
+export function isCommandName(text: string): text is CommandName {
+  return Object.hasOwn(COMMANDS, text);
+}
+
+export function isFlagName(text: string): text is FlagName {
+  return Object.hasOwn(FLAGS, text);
+}

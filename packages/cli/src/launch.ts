@@ -1,0 +1,211 @@
+/**
+ * Starting the agent's process and following it until it serves.
+ *
+ *  1. spawn in a session of its own: the terminal's Ctrl-C and hang-up come only to this command, which passes on what it
+ *     means; the agent outlives it;
+ *  2. the order, invite included, goes to its standard input as one line and the input ends;
+ *  3. progress comes back on descriptor 3, one JSON line each;
+ *  4. `ready` ends the following; `failed`, an end without a word, and an interruption end the agent too.
+ *
+ * The agent writes its own log. Its standard error is only what the runtime itself says when it dies: into the network's
+ * log where there is one already, else into a file without a name. Both go on taking what is written when this command
+ * has ended; a pipe would not, and would end the agent at its next warning.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Readable } from "node:stream";
+import { agentFiles, type LaunchOrder, type LaunchProgress, launchProgress } from "@mesh/core/config";
+import { MeshError } from "@mesh/core/errors";
+import { openLastWords } from "./last-words.ts";
+import { receivedError } from "./received-error.ts";
+import type { AgentProgram, CommandClock, EndSignal } from "./surroundings.ts";
+
+/** Milliseconds an agent that is to end may take for undoing what it did to the host; its parts are bounded by 3 s each. */
+const STOP_TIMEOUT = 10_000;
+
+/** Milliseconds for reading what a dead agent had still written: it is in the kernel's buffer already. */
+const DRAIN_TIMEOUT = 200;
+
+/** A progress line is a sentence; one of 64 KiB is not progress. */
+const MAX_LINE_BYTES = 65_536;
+
+export interface LaunchOptions {
+  readonly program: AgentProgram;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly clock: CommandClock;
+  /** The agent writes to this process's output and error. */
+  readonly foreground: boolean;
+  readonly onStep: (step: LaunchStep) => void;
+  /** Aborted: the agent is stopped, and the launch throws. */
+  readonly interrupted: AbortSignal;
+}
+
+export type LaunchStep = Extract<LaunchProgress, { readonly type: "step" }>;
+
+export interface LaunchedAgent {
+  readonly network: string;
+  readonly socket: string;
+  /** Exit code, or the signal that ended it. */
+  readonly ended: Promise<Ending>;
+  signal(signal: EndSignal): void;
+  /** Ends the agent, gracefully first, and waits for that. */
+  stop(): Promise<void>;
+  /** Lets this process end while the agent goes on. */
+  release(): void;
+}
+
+export interface Ending {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** Throws what the agent says, or MeshError `agent/start-failed`; no agent is left then. */
+export async function launchAgent(order: LaunchOrder, options: LaunchOptions): Promise<LaunchedAgent> {
+  const { log } = agentFiles(order.stateRoot, order.network ?? "<network>");
+  if (options.interrupted.aborted) throw interruption(log);
+  const lastWords = openLastWords(log);
+  try {
+    const child = spawnAgent(order, options, lastWords.descriptor);
+    const ended = endOf(child);
+    const outcome = await firstOutcome(child, ended, options);
+    switch (outcome.type) {
+      case "ready":
+        return launched({ child, ended, clock: options.clock }, outcome);
+      case "failed":
+        await finish(child, ended, options.clock);
+        throw receivedError(outcome.error);
+      case "ended":
+        throw startFailed(`The agent ended while it was starting (${writeEnding(outcome)})${lastWords.read()}.`, log);
+      case "interrupted":
+        child.kill("SIGTERM");
+        await finish(child, ended, options.clock);
+        throw interruption(log);
+      case "garbled":
+        child.kill("SIGTERM");
+        await finish(child, ended, options.clock);
+        throw startFailed("The agent's progress could not be read, so it was stopped.", log);
+    }
+  } finally {
+    lastWords.close();
+  }
+}
+
+type Outcome =
+  | Extract<LaunchProgress, { readonly type: "ready" | "failed" }>
+  | ({ readonly type: "ended" } & Ending)
+  | { readonly type: "interrupted" }
+  | { readonly type: "garbled" };
+
+function spawnAgent(order: LaunchOrder, { program, env, foreground }: LaunchOptions, lastWords: number): ChildProcess {
+  const child = spawn(program.runtime, [program.entry], {
+    cwd: "/",
+    detached: true,
+    env: { ...env },
+    stdio: ["pipe", foreground ? "inherit" : "ignore", foreground ? "inherit" : lastWords, "pipe"],
+  });
+  // An agent that died at once closes its input before the order is written; its end says more than EPIPE.
+  child.stdin?.on("error", () => {});
+  child.stdin?.end(`${JSON.stringify(order)}\n`);
+  return child;
+}
+
+async function endOf(child: ChildProcess): Promise<Ending> {
+  return await new Promise((resolve) => {
+    child.once("error", () => resolve({ code: null, signal: null }));
+    child.once("exit", (code, signal) => resolve({ code, signal }));
+  });
+}
+
+async function firstOutcome(child: ChildProcess, ended: Promise<Ending>, options: LaunchOptions): Promise<Outcome> {
+  const { clock, interrupted, onStep } = options;
+  const channel = child.stdio[3] as Readable;
+  return await new Promise((resolve) => {
+    interrupted.addEventListener("abort", () => resolve({ type: "interrupted" }), { once: true });
+    const lines = lineReader(channel, (line) => {
+      const progress = parseProgress(line);
+      if (progress === undefined) resolve({ type: "garbled" });
+      else if (progress.type === "step") onStep(progress);
+      else resolve(progress);
+    });
+    void ended.then(async (ending) => {
+      const cancel = clock.after(DRAIN_TIMEOUT, () => channel.destroy());
+      await lines;
+      cancel();
+      resolve({ type: "ended", ...ending });
+    });
+  });
+}
+
+/** Resolves when the channel has ended; a process that the agent left behind may hold its other end open. */
+async function lineReader(channel: Readable, onLine: (line: string) => void): Promise<void> {
+  await new Promise<void>((resolve) => {
+    let rest = "";
+    channel.setEncoding("utf8");
+    channel.on("data", (text: string) => {
+      const lines = (rest + text).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) onLine(line);
+      if (rest.length > MAX_LINE_BYTES) {
+        onLine(rest);
+        rest = "";
+      }
+    });
+    channel.on("error", () => {});
+    channel.once("close", resolve);
+  });
+}
+
+function parseProgress(line: string): LaunchProgress | undefined {
+  try {
+    return launchProgress(JSON.parse(line), "");
+  } catch {
+    return undefined;
+  }
+}
+
+interface AgentProcess {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ending>;
+  readonly clock: CommandClock;
+}
+
+function launched({ child, ended, clock }: AgentProcess, ready: Pick<LaunchedAgent, "network" | "socket">): LaunchedAgent {
+  return {
+    network: ready.network,
+    socket: ready.socket,
+    ended,
+    signal: (signal) => {
+      child.kill(signal);
+    },
+    stop: async () => {
+      child.kill("SIGTERM");
+      await finish(child, ended, clock);
+    },
+    release: () => {
+      child.stdio[3]?.destroy();
+      child.stdin?.destroy();
+      child.unref();
+    },
+  };
+}
+
+/** Waits for the agent's end; one that does not come to it is killed, by its process number. */
+async function finish(child: ChildProcess, ended: Promise<Ending>, clock: CommandClock): Promise<void> {
+  const cancel = clock.after(STOP_TIMEOUT, () => child.kill("SIGKILL"));
+  await ended;
+  cancel();
+  child.stdio[3]?.destroy();
+}
+
+/** What a launch throws that a person ended. */
+export function interruption(log: string): MeshError {
+  return new MeshError("agent/start-failed", "Interrupted: the agent was stopped before it was up.", { log });
+}
+
+function writeEnding({ code, signal }: Ending): string {
+  if (signal !== null) return signal;
+  return code === null ? "it could not be run" : `exit code ${code}`;
+}
+
+function startFailed(message: string, log: string): MeshError {
+  return new MeshError("agent/start-failed", message, { log }, { hint: `Its log may say more: ${log}` });
+}

@@ -1,0 +1,41 @@
+import { fileURLToPath } from "node:url";
+import { run } from "./run.ts";
+import type { EndSignal, Output, Surroundings } from "./surroundings.ts";
+
+const END_SIGNALS: readonly EndSignal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+
+const surroundings: Surroundings = {
+  env: process.env,
+  get directory() {
+    return process.cwd();
+  },
+  stdout: outputOf(process.stdout),
+  stderr: outputOf(process.stderr),
+  clock: {
+    wallNow: () => Date.now(),
+    after: (milliseconds, fn) => {
+      const timer = setTimeout(fn, milliseconds);
+      return () => clearTimeout(timer);
+    },
+  },
+  agent: { runtime: process.execPath, entry: fileURLToPath(new URL("../../agent/src/main.ts", import.meta.url)) },
+  openInput: () => ({ isTerminal: process.stdin.isTTY === true, [Symbol.asyncIterator]: () => process.stdin[Symbol.asyncIterator]() }),
+  onEndRequest: (fn) => {
+    for (const signal of END_SIGNALS) process.on(signal, fn);
+    return () => {
+      for (const signal of END_SIGNALS) process.off(signal, fn);
+    };
+  },
+  // On Linux the title is written over the arguments' own memory.
+  hideArguments: () => {
+    process.title = "mesh join";
+  },
+};
+
+process.exitCode = await run(process.argv.slice(2), surroundings);
+
+function outputOf(stream: NodeJS.WriteStream): Output {
+  // `mesh peers | head -1` ends the reader early, and that is nobody's error.
+  stream.on("error", () => {});
+  return { isTerminal: stream.isTTY === true, write: (text) => void stream.write(text) };
+}

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { formatBytes, formatInstant, formatRtt, formatSpan } from "./quantities.ts";
+
+Object.assign(process.env, { TZ: "UTC" });
+
+test("bytes", () => {
+  const cases: readonly (readonly [number, string])[] = [
+    [0, "0 B"],
+    [1, "1 B"],
+    [999, "999 B"],
+    [1_000, "1.0 kB"],
+    [9_949, "9.9 kB"],
+    [9_950, "10 kB"],
+    [340_000, "340 kB"],
+    [999_499, "999 kB"],
+    [999_500, "1.0 MB"],
+    [1_234_567, "1.2 MB"],
+    [8_100_000_000, "8.1 GB"],
+    [2e15, "2.0 PB"],
+    [5e18, "5000 PB"],
+  ];
+  for (const [bytes, text] of cases) assert.equal(formatBytes(bytes), text);
+});
+
+test("round trips", () => {
+  const cases: readonly (readonly [number, string])[] = [
+    [0.04, "0.0 ms"],
+    [0.21, "0.2 ms"],
+    [9.949, "9.9 ms"],
+    [9.95, "10 ms"],
+    [999.4, "999 ms"],
+    [999.5, "1.0 s"],
+    [12_000, "12 s"],
+  ];
+  for (const [milliseconds, text] of cases) assert.equal(formatRtt(milliseconds), text);
+});
+
+test("spans are whole units, rounded down, and never negative", () => {
+  const cases: readonly (readonly [number, string])[] = [
+    [-5_000, "0 s"],
+    [59_999, "59 s"],
+    [60_000, "1 m"],
+    [3_599_999, "59 m"],
+    [3_600_000, "1 h"],
+    [86_400_000, "1 d"],
+    [31 * 86_400_000, "31 d"],
+  ];
+  for (const [milliseconds, text] of cases) assert.equal(formatSpan(milliseconds), text);
+});
+
+test("instants are short on the same day", () => {
+  const now = Date.UTC(2026, 0, 2, 0, 5);
+  assert.equal(formatInstant(now - 60_000, now), "00:04");
+  assert.equal(formatInstant(now - 6 * 60_000, now), "2026-01-01 23:59");
+});

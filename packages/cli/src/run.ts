@@ -1,0 +1,169 @@
+import { agentFiles } from "@mesh/core/config";
+import { MeshError } from "@mesh/core/errors";
+import { type Command, parseArguments, type StartCommand, type Target, wantsJson } from "./arguments.ts";
+import type { Agent } from "./client.ts";
+import { paintFor, wantsColour } from "./render/paint.ts";
+import type { Style } from "./render/style.ts";
+import type { EndSignal, Output, Surroundings } from "./surroundings.ts";
+
+/** 0 fine, 1 error, 2 usage, 3 degraded, 4 agent not running. Scripts rely on them. */
+export type ExitCode = 0 | 1 | 2 | 3 | 4;
+
+/** Runs one command line; never throws. Modules are loaded by the command that needs them: `mesh status` is to feel instant. */
+export async function run(args: readonly string[], surroundings: Surroundings): Promise<ExitCode> {
+  try {
+    return await runCommand(parseArguments(args, surroundings), surroundings);
+  } catch (error) {
+    return await report(error, wantsJson(args), surroundings);
+  }
+}
+
+async function runCommand(command: Command, surroundings: Surroundings): Promise<ExitCode> {
+  const { stdout, stderr, clock } = surroundings;
+  switch (command.name) {
+    case "help": {
+      const { renderHelp } = await import("./render/help.ts");
+      stdout.write(renderHelp(command.topic, paintOf(stdout, surroundings)));
+      return 0;
+    }
+    case "version": {
+      const { VERSION } = await import("./version.ts");
+      stdout.write(`mesh ${VERSION}\n`);
+      return 0;
+    }
+    case "init":
+    case "join":
+    case "up":
+      return await runStart(command, surroundings);
+    case "status": {
+      const [{ fetchStatus }, { renderStatus }] = await Promise.all([import("./commands/status.ts"), import("./render/status.ts")]);
+      const view = await fetchStatus(await agentOf(command));
+      print(view, command.json ? undefined : renderStatus(view, styleOf(stdout, surroundings)), stdout);
+      return view.health.some(({ level }) => level === "error") ? 3 : 0;
+    }
+    case "peers": {
+      const [{ fetchPeers }, { renderPeers }] = await Promise.all([import("./commands/peers.ts"), import("./render/peers.ts")]);
+      const view = await fetchPeers(await agentOf(command));
+      print(view, command.json ? undefined : renderPeers(view, styleOf(stdout, surroundings)), stdout);
+      return 0;
+    }
+    case "routes": {
+      const [{ fetchRoutes }, { renderRoutes }] = await Promise.all([import("./commands/routes.ts"), import("./render/routes.ts")]);
+      const view = await fetchRoutes(await agentOf(command));
+      print(view, command.json ? undefined : renderRoutes(view, styleOf(stdout, surroundings)), stdout);
+      return 0;
+    }
+    case "invite": {
+      const [{ makeInvite }, { renderInviteNotes }] = await Promise.all([import("./commands/invite.ts"), import("./render/invite.ts")]);
+      const { uses, ttlSeconds } = command;
+      const request = { ...(uses === undefined ? {} : { uses }), ...(ttlSeconds === undefined ? {} : { ttlSeconds }) };
+      const view = await makeInvite(request, await agentOf(command));
+      print(view, command.json ? undefined : `${view.invite}\n`, stdout);
+      if (!command.json) stderr.write(renderInviteNotes(view, styleOf(stderr, surroundings)));
+      return 0;
+    }
+    case "ping": {
+      const [{ ping }, { renderPing, renderPingSummary }] = await Promise.all([import("./commands/ping.ts"), import("./render/ping.ts")]);
+      const style = styleOf(stdout, surroundings);
+      const options = { agent: await agentOf(command), clock, count: command.count, interval: command.interval };
+      const summary = await ping(command.node, options, (view) => {
+        if (!command.json) stdout.write(renderPing(view, style));
+      });
+      print(summary, command.json ? undefined : renderPingSummary(summary), stdout);
+      return summary.answered === 0 ? 3 : 0;
+    }
+    case "down": {
+      const { stopAgent } = await import("./commands/down.ts");
+      const agent = await agentOf(command);
+      await stopAgent(agent, clock);
+      print(
+        { version: 1, network: agent.network, stopped: true },
+        command.json ? undefined : `The agent of ${agent.network} is stopped.\n`,
+        stdout,
+      );
+      return 0;
+    }
+  }
+}
+
+async function runStart(command: StartCommand, surroundings: Surroundings): Promise<ExitCode> {
+  const { order } = command;
+  if (order.command !== "join") return await runOrder(command, surroundings);
+  surroundings.hideArguments();
+  if (order.invite !== "-") return await runOrder(command, surroundings);
+  const { readInvite } = await import("./read-invite.ts");
+  const input = surroundings.openInput();
+  if (input.isTerminal) surroundings.stderr.write("Paste the invite and press Enter: ");
+  return await runOrder({ ...command, order: { ...order, invite: await readInvite(input) } }, surroundings);
+}
+
+async function runOrder(command: StartCommand, surroundings: Surroundings): Promise<ExitCode> {
+  const { stdout, stderr, clock, env, agent: program } = surroundings;
+  const [{ start }, { renderStarted, renderStep }] = await Promise.all([import("./commands/start.ts"), import("./render/start.ts")]);
+  const order = command.name === "up" ? { ...command.order, network: await networkOf(command.order) } : command.order;
+  const interruption = new AbortController();
+  let onEnd: (signal: EndSignal) => void = () => interruption.abort();
+  const stopListening = surroundings.onEndRequest((signal) => onEnd(signal));
+  try {
+    const style = styleOf(stderr, surroundings);
+    const { agent, status } = await start(order, {
+      program,
+      env,
+      clock,
+      foreground: command.foreground,
+      interrupted: interruption.signal,
+      onStep: (step) => {
+        if (!command.json) stderr.write(renderStep(step, style));
+      },
+    });
+    onEnd = (signal) => agent.signal(signal);
+    print(status, command.json ? undefined : renderStarted(command.name, status, styleOf(stdout, surroundings)), stdout);
+    if (command.foreground) return (await agent.ended).code === 0 ? 0 : 1;
+    agent.release();
+    return 0;
+  } finally {
+    stopListening();
+  }
+}
+
+interface NetworkAgent extends Agent {
+  readonly network: string;
+}
+
+async function agentOf(target: Target): Promise<NetworkAgent> {
+  const network = await networkOf(target);
+  return { network, socket: agentFiles(target.stateRoot, network).socket };
+}
+
+async function networkOf(target: { readonly stateRoot: string; readonly network?: string }): Promise<string> {
+  const { findNetwork } = await import("./find-network.ts");
+  return await findNetwork(target);
+}
+
+/** The text for people, or the data for scripts where there is no text. */
+function print(view: unknown, text: string | undefined, stdout: Output): void {
+  stdout.write(text ?? `${JSON.stringify(view, null, 2)}\n`);
+}
+
+async function report(error: unknown, json: boolean, surroundings: Surroundings): Promise<ExitCode> {
+  const { stdout, stderr } = surroundings;
+  const [{ renderError }, { errorView }] = await Promise.all([import("./render/error.ts"), import("./received-error.ts")]);
+  const known = error instanceof MeshError ? error : unexpected(error);
+  if (json) print(errorView(known), undefined, stdout);
+  else stderr.write(renderError(known, paintOf(stderr, surroundings)));
+  if (known.code === "usage/invalid") return 2;
+  return known.code === "agent/not-running" ? 4 : 1;
+}
+
+function unexpected(error: unknown): MeshError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new MeshError("agent/failed", `This should not have happened: ${reason}`, { reason }, { cause: error });
+}
+
+function styleOf(output: Output, surroundings: Surroundings): Style {
+  return { now: surroundings.clock.wallNow(), paint: paintOf(output, surroundings) };
+}
+
+function paintOf(output: Output, { env }: Surroundings): Style["paint"] {
+  return paintFor(wantsColour(output.isTerminal, env));
+}

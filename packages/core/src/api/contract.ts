@@ -1,0 +1,60 @@
+import { object, optional, type Shape, text, wholeNumber } from "../config/shape.ts";
+import { type InviteView, inviteView, type PingView, pingView, type RoutesView, routesView, type StatusView, statusView } from "./views.ts";
+
+/** One call of the API: JSON over HTTP on the agent's Unix socket. Both sides check what they get against the shapes. */
+export interface ApiCall<Request, Response> {
+  readonly method: "GET" | "POST";
+  readonly path: `/v1/${string}`;
+  readonly request: Shape<Request>;
+  readonly response: Shape<Response>;
+}
+
+export interface InviteRequest {
+  readonly uses?: number;
+  readonly ttlSeconds?: number;
+}
+
+export interface PingRequest {
+  /** Name, address inside the mesh, or at least 8 digits of the node id. */
+  readonly target: string;
+}
+
+export type Empty = Readonly<Record<never, never>>;
+
+const empty: Shape<Empty> = object({});
+
+/** Uses one invite may have at most. */
+export const MAX_INVITE_USES = 1_000;
+
+/** An invite lives 30 days at most: it is a secret on paper and in chats. */
+export const MAX_INVITE_SECONDS: number = 30 * 86_400;
+
+export const api: Api = {
+  status: { method: "GET", path: "/v1/status", request: empty, response: statusView },
+  routes: { method: "GET", path: "/v1/routes", request: empty, response: routesView },
+  invite: {
+    method: "POST",
+    path: "/v1/invite",
+    request: object({ uses: optional(wholeNumber(1, MAX_INVITE_USES)), ttlSeconds: optional(wholeNumber(1, MAX_INVITE_SECONDS)) }),
+    response: inviteView,
+  },
+  ping: { method: "POST", path: "/v1/ping", request: object({ target: text }), response: pingView },
+  /** Answered before the agent stops; the socket closes when everything is undone. */
+  down: { method: "POST", path: "/v1/down", request: empty, response: empty },
+};
+
+export interface Api {
+  readonly status: ApiCall<Empty, StatusView>;
+  readonly routes: ApiCall<Empty, RoutesView>;
+  readonly invite: ApiCall<InviteRequest, InviteView>;
+  readonly ping: ApiCall<PingRequest, PingView>;
+  readonly down: ApiCall<Empty, Empty>;
+}
+
+/** What the agent's API server asks its owner; one method per call. A thrown MeshError becomes an ErrorView. */
+export type ApiHandlers = {
+  readonly [Name in keyof Api]: Api[Name] extends ApiCall<infer Request, infer Response> ? (request: Request) => Promise<Response> : never;
+};
+
+/** Largest request body the server reads. */
+export const MAX_REQUEST_BYTES = 65_536;

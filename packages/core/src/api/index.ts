@@ -1,0 +1,3 @@
+export { type Shape, ShapeError } from "../config/shape.ts";
+export * from "./contract.ts";
+export * from "./views.ts";

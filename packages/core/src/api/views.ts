@@ -1,0 +1,207 @@
+import { flag, list, number, oneOf, openObject, optional, record, type Shape, text } from "../config/shape.ts";
+
+/**
+ * What status, peers and routes show, as data. Keys only ever get added: scripts read this. Instants are wall
+ * milliseconds since 1970; durations are milliseconds.
+ */
+export interface StatusView {
+  readonly version: 1;
+  readonly network: NetworkView;
+  readonly self: SelfView;
+  readonly tunnel: TunnelView;
+  readonly control: ControlView;
+  readonly peers: readonly PeerView[];
+  /** What is not as it should be, with what to do; empty when all is well. */
+  readonly health: readonly HealthView[];
+  /** Everything counted since start, by dotted name: `udp.notAuthentic`, `record.replayed` … Zeros are left out. */
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+export interface NetworkView {
+  readonly name: string;
+  readonly id: string;
+  readonly prefix4: string;
+  readonly prefix6: string;
+}
+
+export interface SelfView {
+  readonly name: string;
+  readonly id: string;
+  readonly number: number;
+  readonly role: MemberRole;
+  /** This node holds the network's root key. */
+  readonly holdsRoot: boolean;
+  /** Absent where the mesh's IPv4 prefix collides with a route of this host. */
+  readonly address4?: string;
+  readonly address6: string;
+  readonly subnet4: string;
+  readonly subnet6: string;
+  readonly startedAt: number;
+}
+
+export type MemberRole = "admin" | "member";
+
+export interface TunnelView {
+  readonly device: string;
+  readonly mtu: number;
+  readonly udpPort: number;
+  readonly backend: "native" | "twin";
+}
+
+export interface ControlView {
+  /** Addresses where other members reach the control plane, `ip:port`. */
+  readonly listen: readonly string[];
+  readonly links: number;
+}
+
+/** Words as in Serf; `unknown`: nothing was ever heard and nothing tried. */
+export type PeerState = "alive" | "suspect" | "failed" | "left" | "unknown";
+
+export interface PeerView {
+  readonly name: string;
+  readonly id: string;
+  readonly number: number;
+  readonly role: MemberRole;
+  readonly address4: string;
+  readonly address6: string;
+  readonly subnet4: string;
+  readonly subnet6: string;
+  readonly state: PeerState;
+  /** How packets go: `direct 198.51.100.2:51820`, or why they do not: `no answer for 4 s`. */
+  readonly path: string;
+  readonly endpoint?: string;
+  readonly rttMs?: number;
+  /** When an authentic packet last came, by probe, handshake or data. */
+  readonly heardAt?: number;
+  /** When the current session's keys were made. */
+  readonly sessionAt?: number;
+  readonly receivedBytes: number;
+  readonly sentBytes: number;
+  /** A control link is up. */
+  readonly linked: boolean;
+  /** Set when two certificates claim this number and this node lost: its subnet is not routed. */
+  readonly conflict?: boolean;
+}
+
+export interface HealthView {
+  readonly level: "warning" | "error";
+  readonly text: string;
+  readonly hint?: string;
+}
+
+export interface RoutesView {
+  readonly version: 1;
+  readonly routes: readonly RouteView[];
+}
+
+/** One row of the routing view: whose prefix it is, how packets to it travel, and why so. */
+export interface RouteView {
+  readonly prefix: string;
+  readonly node: string;
+  readonly nodeId: string;
+  readonly backend: "local" | "tunnel" | "none";
+  /** Endpoint, device or `-`. */
+  readonly nextHop: string;
+  readonly reason: string;
+}
+
+export interface InviteView {
+  /** The secret line to hand over. */
+  readonly invite: string;
+  readonly expiresAt: number;
+  readonly uses: number;
+  /** Where the joiner will try, `ip:port`; empty: nobody outside can reach this mesh, see `health` of status. */
+  readonly reachableAt: readonly string[];
+}
+
+/** One answered or unanswered probe of a peer. */
+export interface PingView {
+  readonly node: string;
+  readonly address: string;
+  readonly answered: boolean;
+  readonly path: string;
+  readonly rttMs?: number;
+  /** A WireGuard session with the peer exists: packets pass, not only probes. */
+  readonly session: boolean;
+}
+
+export interface ErrorView {
+  readonly error: {
+    readonly code: string;
+    readonly message: string;
+    readonly hint?: string;
+    readonly details?: Readonly<Record<string, unknown>>;
+  };
+}
+
+const role = oneOf("admin", "member");
+
+export const statusView: Shape<StatusView> = openObject({
+  version: version1,
+  network: openObject({ name: text, id: text, prefix4: text, prefix6: text }),
+  self: openObject({
+    name: text,
+    id: text,
+    number,
+    role,
+    holdsRoot: flag,
+    address4: optional(text),
+    address6: text,
+    subnet4: text,
+    subnet6: text,
+    startedAt: number,
+  }),
+  tunnel: openObject({ device: text, mtu: number, udpPort: number, backend: oneOf("native", "twin") }),
+  control: openObject({ listen: list(text), links: number }),
+  peers: list(
+    openObject({
+      name: text,
+      id: text,
+      number,
+      role,
+      address4: text,
+      address6: text,
+      subnet4: text,
+      subnet6: text,
+      state: oneOf("alive", "suspect", "failed", "left", "unknown"),
+      path: text,
+      endpoint: optional(text),
+      rttMs: optional(number),
+      heardAt: optional(number),
+      sessionAt: optional(number),
+      receivedBytes: number,
+      sentBytes: number,
+      linked: flag,
+      conflict: optional(flag),
+    }),
+  ),
+  health: list(openObject({ level: oneOf("warning", "error"), text, hint: optional(text) })),
+  counters: record(number),
+});
+
+export const routesView: Shape<RoutesView> = openObject({
+  version: version1,
+  routes: list(
+    openObject({ prefix: text, node: text, nodeId: text, backend: oneOf("local", "tunnel", "none"), nextHop: text, reason: text }),
+  ),
+});
+
+export const inviteView: Shape<InviteView> = openObject({ invite: text, expiresAt: number, uses: number, reachableAt: list(text) });
+
+export const pingView: Shape<PingView> = openObject({
+  node: text,
+  address: text,
+  answered: flag,
+  path: text,
+  rttMs: optional(number),
+  session: flag,
+});
+
+export const errorView: Shape<ErrorView> = openObject({
+  error: openObject({ code: text, message: text, hint: optional(text), details: optional(record((value) => value)) }),
+});
+
+function version1(value: unknown, path: string): 1 {
+  number(value, path);
+  return 1;
+}

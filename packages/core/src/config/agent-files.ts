@@ -1,0 +1,20 @@
+/** Where one network's agent keeps its things. */
+export interface AgentFiles {
+  /** 0700: state documents, see ports/store.ts. */
+  readonly directory: string;
+  /** The API; whoever serves it is the one agent of this network. */
+  readonly socket: string;
+  readonly log: string;
+}
+
+/** Where all networks of this host live unless `--state` or MESH_STATE says otherwise. */
+export const DEFAULT_STATE_ROOT = "/var/lib/mesh";
+
+/** Sockets of agents under {@link DEFAULT_STATE_ROOT}; elsewhere the socket is beside the state. */
+const DEFAULT_RUNTIME_ROOT = "/run/mesh";
+
+export function agentFiles(stateRoot: string, network: string): AgentFiles {
+  const directory = `${stateRoot}/${network}`;
+  const socket = stateRoot === DEFAULT_STATE_ROOT ? `${DEFAULT_RUNTIME_ROOT}/${network}.sock` : `${directory}/api.sock`;
+  return { directory, socket, log: `${directory}/agent.log` };
+}

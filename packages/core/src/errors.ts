@@ -1,0 +1,54 @@
+/** Every error a person or the API can meet, and the facts each one must carry. */
+export interface ErrorDetails {
+  "usage/invalid": { readonly reason: string };
+  "config/invalid": { readonly key: string; readonly reason: string };
+  "agent/not-running": { readonly socket: string };
+  "agent/already-running": { readonly socket: string };
+  "agent/start-failed": { readonly log: string };
+  "agent/failed": { readonly reason: string };
+  "host/not-root": { readonly action: string };
+  "host/command-failed": { readonly command: string; readonly output: string };
+  "host/prefix-taken": { readonly prefix: string; readonly by: string };
+  "datapath/port-taken": { readonly port: number };
+  "datapath/tun-taken": { readonly device: string };
+  "datapath/tun-failed": { readonly device: string; readonly errno: string };
+  "datapath/unavailable": { readonly reason: string };
+  "control/port-taken": { readonly address: string };
+  "state/missing": { readonly directory: string };
+  "state/exists": { readonly directory: string };
+  "state/damaged": { readonly file: string; readonly reason: string };
+  "state/unwritable": { readonly file: string; readonly reason: string };
+  "state/unsafe": { readonly directory: string; readonly reason: string };
+  "state/ambiguous": { readonly networks: readonly string[] };
+  "invite/unreadable": { readonly reason: string };
+  "invite/refused": { readonly reason: string };
+  "invite/unreachable": { readonly tried: readonly string[] };
+  "invite/not-admin": Record<string, never>;
+  "peer/unknown": { readonly wanted: string };
+  "address/full": { readonly prefix: string };
+}
+
+export type ErrorCode = keyof ErrorDetails;
+
+export interface MeshErrorOptions {
+  readonly hint?: string;
+  readonly cause?: unknown;
+}
+
+/**
+ * What went wrong, in one sentence, and what to do about it, in another (`hint`).
+ * Match on `code`, never on `message`: codes are API, messages are prose.
+ */
+export class MeshError<C extends ErrorCode = ErrorCode> extends Error {
+  override readonly name = "MeshError";
+  readonly code: C;
+  readonly details: ErrorDetails[C];
+  readonly hint: string | undefined;
+
+  constructor(code: C, message: string, details: ErrorDetails[C], options: MeshErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.details = details;
+    this.hint = options.hint;
+  }
+}

@@ -1,0 +1,43 @@
+import type { Endpoint } from "../address/endpoint.ts";
+import type { Ip } from "../address/ip.ts";
+import type { Prefix } from "../address/prefix.ts";
+import type { InviteView, PingView } from "../api/views.ts";
+import type { MeshError } from "../errors.ts";
+import type { NodeId } from "../ids/node-id.ts";
+import type { JoinId } from "../ports/control-plane.ts";
+import type { DatapathSession, ForwardingTable, PeerSlot } from "../ports/datapath.ts";
+import type { StoreDocument } from "../ports/store.ts";
+import type { CommandId } from "./node-event.ts";
+
+/** Everything a node can want done. Performed strictly in order; what must wait for a write waits for its `persisted`. */
+export type NodeEffect =
+  // engine
+  | { readonly type: "publish-table"; readonly table: ForwardingTable }
+  | { readonly type: "set-endpoint"; readonly slot: PeerSlot; readonly endpoint: Endpoint }
+  | { readonly type: "install-session"; readonly session: DatapathSession }
+  | { readonly type: "drop-session"; readonly localIndex: number }
+  | { readonly type: "send-keepalive"; readonly slot: PeerSlot }
+  | { readonly type: "send-datagram"; readonly to: Endpoint; readonly bytes: Uint8Array }
+  // control plane
+  | { readonly type: "connect"; readonly node: NodeId; readonly endpoints: readonly Endpoint[] }
+  | { readonly type: "disconnect"; readonly node: NodeId }
+  | { readonly type: "publish-record"; readonly record: Uint8Array }
+  | { readonly type: "answer-join"; readonly id: JoinId; readonly response: Uint8Array }
+  | { readonly type: "carry-join"; readonly id: JoinId; readonly issuer: NodeId; readonly request: Uint8Array }
+  // host
+  | { readonly type: "apply-link"; readonly addresses: readonly Ip[]; readonly routes: readonly Prefix[] }
+  // store: `persisted { id }` follows
+  | { readonly type: "persist"; readonly id: number; readonly document: StoreDocument; readonly bytes: Uint8Array }
+  // people
+  | { readonly type: "command-result"; readonly id: CommandId; readonly result: CommandResult }
+  | {
+      readonly type: "log";
+      readonly level: "debug" | "info" | "warn" | "error";
+      readonly message: string;
+      readonly fields: Readonly<Record<string, unknown>>;
+    };
+
+export type CommandResult =
+  | { readonly type: "invite"; readonly invite: InviteView }
+  | { readonly type: "ping"; readonly ping: PingView }
+  | { readonly type: "failed"; readonly error: MeshError };

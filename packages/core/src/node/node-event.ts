@@ -1,0 +1,37 @@
+import type { ControlEvent } from "../ports/control-plane.ts";
+import type { DatapathException, PeerSlot } from "../ports/datapath.ts";
+import type { HostView } from "../ports/host-network.ts";
+import type { TrafficStamps } from "../session/session-event.ts";
+import type { Millis } from "../time/millis.ts";
+
+/** Everything that can happen to a node. The only way anything gets in. */
+export type NodeEvent =
+  /** Once, when engine and control plane are open and the wall clock was told: the node says what it wants of the world. */
+  | { readonly type: "started"; readonly tcpPort: number }
+  /** The agent is about to end: what waits to be written is written now. */
+  | { readonly type: "stopping" }
+  /** Wall time minus boot time. At start and whenever it moved. */
+  | { readonly type: "wall-clock"; readonly offset: Millis }
+  /** The instant asked for by wakeAt came. */
+  | { readonly type: "timer" }
+  /** The write asked for under this id is durable. */
+  | { readonly type: "persisted"; readonly id: number }
+  /** The host's addresses or routes changed. */
+  | { readonly type: "host"; readonly host: HostView }
+  /** Stamps of peers with traffic since the last time, about twice a second. */
+  | { readonly type: "traffic"; readonly peers: readonly PeerStamps[] }
+  | { readonly type: "command"; readonly id: CommandId; readonly command: NodeCommand }
+  | DatapathException
+  | ControlEvent;
+
+export interface PeerStamps {
+  readonly slot: PeerSlot;
+  readonly stamps: TrafficStamps;
+}
+
+/** Names one command until its result. */
+export type CommandId = number;
+
+export type NodeCommand =
+  | { readonly type: "invite"; readonly uses: number; readonly ttl: Millis }
+  | { readonly type: "ping"; readonly target: string };

@@ -1,0 +1,292 @@
+import { type Endpoint, formatEndpoint } from "../address/endpoint.ts";
+import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
+import { type NodeId, nodeKey } from "../ids/node-id.ts";
+import { SlotTable } from "../membership/slot-table.ts";
+import { NEW_PATH, type PathEvent, type PeerPath, pathWakeAt, stepPath } from "../path/path-monitor.ts";
+import { type BootId, ProbeExchange } from "../path/probe-exchange.ts";
+import { type DatapathException, MAX_PEERS, type PeerSlot } from "../ports/datapath.ts";
+import type { SessionEffect, SessionEvent } from "../session/session-event.ts";
+import { SessionTable } from "../session/session-table.ts";
+import type { Millis } from "../time/millis.ts";
+import { earliest } from "../time/wake.ts";
+import { datagramKind } from "../wire/datagram-kind.ts";
+import type { Counters } from "./counters.ts";
+import type { NodeEffect } from "./node-effect.ts";
+import type { PeerStamps } from "./node-event.ts";
+
+/** What the overlay knows of one peer, for views and decisions. */
+export interface OverlayPeer {
+  readonly slot: PeerSlot;
+  readonly path: PeerPath;
+  /** When the keys of the session in use were made; undefined: there is none. */
+  readonly sessionAt: Millis | undefined;
+}
+
+/** A peer answered a PING: told to whoever waits for it, beside what it does to the path. */
+export interface Pong {
+  readonly node: NodeId;
+  readonly endpoint: Endpoint;
+  readonly rtt: Millis;
+}
+
+interface Peer {
+  readonly node: NodeId;
+  path: PeerPath;
+  /** A handshake message that found no path; it leaves when there is one. Only the latest is worth sending. */
+  heldHandshake: Uint8Array | undefined;
+  /** Of its last PONG. */
+  boot: BootId | undefined;
+  /** The peer started again then and lost the session we have with it; undefined: not since that session was made. */
+  restartedAt: Millis | undefined;
+}
+
+/**
+ * The data plane's half of a node: WireGuard sessions, probes and paths of all peers. What the engine cannot decide comes
+ * in here; endpoints, sessions and datagrams go out.
+ */
+export class Overlay {
+  readonly #crypto: Crypto;
+  readonly #counters: Counters;
+  readonly #sessions: SessionTable;
+  readonly #probes: ProbeExchange;
+  readonly #slots = new SlotTable(MAX_PEERS);
+  readonly #peers = new Map<PeerSlot, Peer>();
+  /** Only of peers whose path has something to wait for: few of many. */
+  readonly #pathWakes = new Map<PeerSlot, Millis>();
+  readonly #onPong: (pong: Pong) => readonly NodeEffect[];
+  /** Where peers saw our datagrams come from, latest word of each. */
+  readonly #observed = new Map<NodeId, Endpoint>();
+
+  constructor(options: {
+    readonly crypto: Crypto;
+    readonly random: Random;
+    readonly key: AgreementKey;
+    readonly counters: Counters;
+    readonly onPong: (pong: Pong) => readonly NodeEffect[];
+  }) {
+    this.#crypto = options.crypto;
+    this.#counters = options.counters;
+    this.#sessions = new SessionTable(options);
+    this.#probes = new ProbeExchange(options);
+    this.#onPong = options.onPong;
+  }
+
+  /** The nodes that are peers from now on; all others lose sessions, probes and slot. */
+  setPeers(nodes: ReadonlySet<NodeId>, now: Millis): readonly NodeEffect[] {
+    const effects: NodeEffect[] = [];
+    for (const [slot, { node }] of [...this.#peers]) if (!nodes.has(node)) effects.push(...this.#remove(slot, node, now));
+    for (const node of nodes) if (this.#peerOf(node) === undefined) effects.push(...this.#add(node, now));
+    return effects;
+  }
+
+  slotOf(node: NodeId): PeerSlot | undefined {
+    return this.#slots.slotOf(node);
+  }
+
+  peer(node: NodeId): OverlayPeer | undefined {
+    const slot = this.slotOf(node);
+    const peer = slot === undefined ? undefined : this.#peers.get(slot);
+    if (slot === undefined || peer === undefined) return undefined;
+    const session = this.#sessions.view(slot);
+    return { slot, path: peer.path, sessionAt: session?.established === true ? session.establishedAt : undefined };
+  }
+
+  /** Reflexive addresses: where peers saw us, without repetition. */
+  observed(): readonly string[] {
+    return [...new Set([...this.#observed.values()].map(formatEndpoint))].sort();
+  }
+
+  wallClock(offset: Millis, now: Millis): readonly NodeEffect[] {
+    return this.#session({ type: "wall-clock", offset }, now);
+  }
+
+  setCandidates(node: NodeId, endpoints: readonly Endpoint[], now: Millis): readonly NodeEffect[] {
+    return this.#pathOf(node, { type: "candidates", endpoints }, now);
+  }
+
+  /** Someone wants to reach the peer: looks for a path if there is none. */
+  want(node: NodeId, now: Millis): readonly NodeEffect[] {
+    return this.#pathOf(node, { type: "wanted" }, now);
+  }
+
+  /** The peer may be gone: asks it. */
+  doubt(node: NodeId, now: Millis): readonly NodeEffect[] {
+    return this.#pathOf(node, { type: "doubted" }, now);
+  }
+
+  /** A PING at once over the path in use, beside what the path does by itself. */
+  ping(node: NodeId, now: Millis): readonly NodeEffect[] {
+    const peer = this.peer(node);
+    if (peer === undefined) return [];
+    const { state } = peer.path;
+    const effects = [...this.want(node, now)];
+    if (peer.sessionAt === undefined) effects.push(...this.#session({ type: "session-wanted", slot: peer.slot }, now));
+    if (state.name === "direct" || state.name === "suspect")
+      effects.push(...this.#ping(peer.slot, state.path.endpoint, { purpose: "heartbeat", now }));
+    return effects;
+  }
+
+  exception(event: Exclude<DatapathException, { type: "engine-failed" }>, now: Millis): readonly NodeEffect[] {
+    switch (event.type) {
+      case "session-wanted":
+        return [...this.#path(event.slot, { type: "wanted" }, now), ...this.#session(event, now)];
+      case "session-confirmed":
+        return this.#session(event, now);
+      case "datagram":
+        return this.#datagram(event, now);
+    }
+  }
+
+  traffic(peers: readonly PeerStamps[], now: Millis): readonly NodeEffect[] {
+    return peers.flatMap(({ slot, stamps }) => [
+      ...this.#path(slot, { type: "traffic", ...stamps }, now),
+      ...this.#session({ type: "traffic", slot, stamps }, now),
+      ...this.#replaceLost(slot, stamps.dataSentAt, now),
+    ]);
+  }
+
+  timer(now: Millis): readonly NodeEffect[] {
+    const effects: NodeEffect[] = [];
+    for (const [slot, dueAt] of [...this.#pathWakes]) if (dueAt <= now) effects.push(...this.#path(slot, { type: "timer" }, now));
+    const sessionsDueAt = this.#sessions.wakeAt();
+    if (sessionsDueAt !== undefined && sessionsDueAt <= now) effects.push(...this.#session({ type: "timer" }, now));
+    return effects;
+  }
+
+  wakeAt(): Millis | undefined {
+    return earliest(this.#sessions.wakeAt(), ...this.#pathWakes.values());
+  }
+
+  #datagram(event: Extract<DatapathException, { type: "datagram" }>, now: Millis): readonly NodeEffect[] {
+    const { from, bytes, receivedAt } = event;
+    const kind = datagramKind(bytes);
+    if (kind === "handshake") return this.#session({ type: "message", from, bytes }, now);
+    if (kind !== "probe") {
+      this.#counters.count("udp.unknownKind");
+      return [];
+    }
+    const outcome = this.#probes.receive(from, bytes, { receivedAt, now });
+    switch (outcome.type) {
+      case "dropped":
+        this.#counters.count(`probe.${outcome.cause}`);
+        return [];
+      case "ping": {
+        const { slot, boot, pong } = outcome;
+        const heard = this.#path(slot, { type: "heard", from }, now);
+        const known = this.#peers.get(slot)?.boot;
+        const ask = known === undefined || known === boot ? [] : this.#ping(slot, from, { purpose: "triggered", now });
+        return [{ type: "send-datagram", to: from, bytes: pong }, ...heard, ...ask];
+      }
+      case "pong": {
+        const { slot, boot, rtt, observed } = outcome;
+        const peer = this.#peers.get(slot);
+        if (peer === undefined) return [];
+        const { node } = peer;
+        if (peer.boot !== undefined && peer.boot !== boot) peer.restartedAt = now;
+        peer.boot = boot;
+        this.#observed.set(node, observed);
+        return [...this.#path(slot, { type: "answered", endpoint: from, rtt }, now), ...this.#onPong({ node, endpoint: from, rtt })];
+      }
+    }
+  }
+
+  /** A peer that started again cannot open what we seal: once there is data for it, a new session; WireGuard alone waits 15 s. */
+  #replaceLost(slot: PeerSlot, dataSentAt: Millis, now: Millis): readonly NodeEffect[] {
+    const peer = this.#peers.get(slot);
+    const session = this.#sessions.view(slot);
+    if (peer?.restartedAt === undefined || session === undefined) return [];
+    if (!session.established || (session.establishedAt ?? 0) >= peer.restartedAt) {
+      peer.restartedAt = undefined;
+      return [];
+    }
+    return dataSentAt >= peer.restartedAt ? this.#session({ type: "session-wanted", slot }, now) : [];
+  }
+
+  #add(node: NodeId, now: Millis): readonly NodeEffect[] {
+    const tunnelKey = this.#crypto.agreementPublicKeyOf(nodeKey(node));
+    const slot = tunnelKey === undefined ? undefined : this.#slots.take(node);
+    if (tunnelKey === undefined || slot === undefined) {
+      this.#counters.count("peer.notUsable"); // a key that is no point on the curve, or more peers than slots
+      return [];
+    }
+    this.#peers.set(slot, { node, path: NEW_PATH, heldHandshake: undefined, boot: undefined, restartedAt: undefined });
+    this.#probes.addPeer(slot, tunnelKey);
+    return this.#session({ type: "peer-added", slot, tunnelKey }, now);
+  }
+
+  #remove(slot: PeerSlot, node: NodeId, now: Millis): readonly NodeEffect[] {
+    this.#peers.delete(slot);
+    this.#pathWakes.delete(slot);
+    this.#observed.delete(node);
+    this.#slots.release(node);
+    this.#probes.removePeer(slot);
+    return this.#session({ type: "peer-removed", slot }, now);
+  }
+
+  #peerOf(node: NodeId): Peer | undefined {
+    const slot = this.slotOf(node);
+    return slot === undefined ? undefined : this.#peers.get(slot);
+  }
+
+  #pathOf(node: NodeId, event: PathEvent, now: Millis): readonly NodeEffect[] {
+    const slot = this.slotOf(node);
+    return slot === undefined ? [] : this.#path(slot, event, now);
+  }
+
+  #path(slot: PeerSlot, event: PathEvent, now: Millis): readonly NodeEffect[] {
+    const peer = this.#peers.get(slot);
+    if (peer === undefined) return [];
+    const step = stepPath(peer.path, event, now);
+    if (step.peer.state.name !== peer.path.state.name) this.#counters.count(`path.${step.peer.state.name}`);
+    peer.path = step.peer;
+    const wakeAt = pathWakeAt(step.peer);
+    if (wakeAt === undefined) this.#pathWakes.delete(slot);
+    else this.#pathWakes.set(slot, wakeAt);
+    return step.effects.flatMap((effect): readonly NodeEffect[] => {
+      if (effect.type === "ping") return this.#ping(slot, effect.to, { purpose: effect.purpose, now });
+      const held = peer.heldHandshake;
+      peer.heldHandshake = undefined;
+      const use: NodeEffect = { type: "set-endpoint", slot, endpoint: effect.endpoint };
+      return held === undefined ? [use] : [use, { type: "send-datagram", to: effect.endpoint, bytes: held }];
+    });
+  }
+
+  #ping(slot: PeerSlot, to: Endpoint, options: Parameters<ProbeExchange["ping"]>[2]): readonly NodeEffect[] {
+    const bytes = this.#probes.ping(slot, to, options);
+    return bytes === undefined ? [] : [{ type: "send-datagram", to, bytes }];
+  }
+
+  #session(event: SessionEvent, now: Millis): readonly NodeEffect[] {
+    return this.#sessions.handle(event, now).flatMap((effect) => this.#perform(effect, now));
+  }
+
+  #perform(effect: SessionEffect, now: Millis): readonly NodeEffect[] {
+    switch (effect.type) {
+      case "install-session":
+      case "drop-session":
+      case "send-keepalive":
+        return [effect];
+      case "reply":
+        return [{ type: "send-datagram", to: effect.to, bytes: effect.bytes }];
+      case "send-handshake":
+        return this.#sendHandshake(effect.slot, effect.bytes, now);
+      case "heard":
+        return this.#path(effect.slot, { type: "heard", from: effect.from }, now);
+      case "handshake-failed":
+        this.#counters.count("session.handshakeFailed");
+        return [];
+      case "dropped":
+        this.#counters.count(`session.${effect.cause}`);
+        return [];
+    }
+  }
+
+  #sendHandshake(slot: PeerSlot, bytes: Uint8Array, now: Millis): readonly NodeEffect[] {
+    const peer = this.#peers.get(slot);
+    if (peer === undefined) return [];
+    const { state } = peer.path;
+    if (state.name === "direct" || state.name === "suspect") return [{ type: "send-datagram", to: state.path.endpoint, bytes }];
+    peer.heldHandshake = bytes;
+    return this.#path(slot, { type: "wanted" }, now);
+  }
+}

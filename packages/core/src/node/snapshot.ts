@@ -1,0 +1,79 @@
+import type { Decoded } from "../bytes/decoded.ts";
+import { type Field, FieldReader, packFields, unpackFields } from "../bytes/fields.ts";
+import { nodeId, nodeKey } from "../ids/node-id.ts";
+import { type Assignment, EMPTY_LEDGER, type Ledger, type OpenInvite } from "../membership/ledger.ts";
+import { MAX_NUMBER } from "../records/certificate.ts";
+import { MAX_RECORD_BYTES } from "../records/envelope.ts";
+
+/** What a node must find again after a crash: the store's `node` document. */
+export interface NodeSnapshot {
+  /** Record bytes. */
+  readonly statement: Uint8Array;
+  /** This node's own certificate record. */
+  readonly certificate: Uint8Array;
+  /** Last sequence of a record of its own. */
+  readonly sequence: number;
+  /** Chosen at random at first start and kept: NAT mappings and invites name them. */
+  readonly udpPort: number;
+  readonly tcpPort: number;
+  /** Of an admin; empty for others. */
+  readonly ledger: Ledger;
+}
+
+const VERSION = 1;
+const MAX_ENTRIES = 65_536;
+const MAX_WHOLE = Number.MAX_SAFE_INTEGER;
+
+export function encodeSnapshot(snapshot: NodeSnapshot): Uint8Array {
+  const { statement, certificate, sequence, udpPort, tcpPort, ledger } = snapshot;
+  const assignments = ledger.assignments.map((a): Field => [nodeKey(a.node), a.number, a.generation, a.certificate]);
+  const invites = ledger.invites.map((i): Field => [nodeKey(i.invite), i.uses, i.expiresWallAt, i.usedBy.map((node) => [nodeKey(node)])]);
+  return packFields([VERSION, statement, certificate, sequence, udpPort, tcpPort, ledger.serial, assignments, invites]);
+}
+
+export function decodeSnapshot(bytes: Uint8Array): Decoded<NodeSnapshot> {
+  const fields = unpackFields(bytes);
+  if (!fields.ok) return fields;
+  const reader = new FieldReader(fields.value);
+  if (reader.whole(0, 255) !== VERSION) return { ok: false, fault: "unknown-version" };
+  const statement = reader.bytesUpTo(MAX_RECORD_BYTES);
+  const certificate = reader.bytesUpTo(MAX_RECORD_BYTES);
+  const sequence = reader.whole(0, MAX_WHOLE);
+  const udpPort = reader.whole(0, 65_535);
+  const tcpPort = reader.whole(0, 65_535);
+  const serial = reader.whole(0, MAX_WHOLE);
+  const assignments = reader.list(MAX_ENTRIES, readAssignment);
+  const invites = reader.list(MAX_ENTRIES, readInvite);
+  return reader.finish({ statement, certificate, sequence, udpPort, tcpPort, ledger: { ...EMPTY_LEDGER, serial, assignments, invites } });
+}
+
+/** The store's `records` document. */
+export function encodeRecords(records: Iterable<Uint8Array>): Uint8Array {
+  return packFields([VERSION, [...records].map((record) => [record])]);
+}
+
+export function decodeRecords(bytes: Uint8Array): Decoded<readonly Uint8Array[]> {
+  const fields = unpackFields(bytes);
+  if (!fields.ok) return fields;
+  const reader = new FieldReader(fields.value);
+  if (reader.whole(0, 255) !== VERSION) return { ok: false, fault: "unknown-version" };
+  return reader.finish(reader.list(Number.MAX_SAFE_INTEGER, (record) => record.bytesUpTo(MAX_RECORD_BYTES)));
+}
+
+function readAssignment(reader: FieldReader): Assignment {
+  return {
+    node: nodeId(reader.bytes(32)),
+    number: reader.whole(1, MAX_NUMBER),
+    generation: reader.whole(0, MAX_WHOLE),
+    certificate: reader.bytesUpTo(MAX_RECORD_BYTES),
+  };
+}
+
+function readInvite(reader: FieldReader): OpenInvite {
+  return {
+    invite: nodeId(reader.bytes(32)),
+    uses: reader.whole(1, 65_535),
+    expiresWallAt: reader.whole(0, MAX_WHOLE),
+    usedBy: reader.list(MAX_ENTRIES, (node) => nodeId(node.bytes(32))),
+  };
+}

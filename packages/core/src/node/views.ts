@@ -1,0 +1,188 @@
+import { address4, address6, subnet4, subnet6 } from "../address/address-plan.ts";
+import { type Endpoint, formatEndpoint } from "../address/endpoint.ts";
+import { formatPrefix } from "../address/prefix.ts";
+import type { HealthView, PeerView, RoutesView, RouteView, SelfView, StatusView } from "../api/views.ts";
+import type { NodeId } from "../ids/node-id.ts";
+import type { Member, Membership } from "../membership/membership.ts";
+import type { Trust } from "../membership/trust.ts";
+import type { PeerSlot, PeerTraffic } from "../ports/datapath.ts";
+import { prefixesOf } from "../routing/compile-table.ts";
+import type { Millis } from "../time/millis.ts";
+import type { Counters } from "./counters.ts";
+import type { Overlay } from "./overlay.ts";
+import { pathText, peerState } from "./peer-state.ts";
+import type { NodeSnapshot } from "./snapshot.ts";
+
+/** The tunnel device, for views. */
+export interface NodeDevice {
+  readonly name: string;
+  readonly mtu: number;
+  readonly backend: "native" | "twin";
+}
+
+/** What only the shell can see, brought along when a view is asked for. */
+export interface ViewSources {
+  readonly now: Millis;
+  traffic(slot: PeerSlot): PeerTraffic;
+  /** Counters of the engine, by their names there. */
+  readonly datapathCounters: Readonly<Record<string, number>>;
+}
+
+/** What the node knows, as its views need it. */
+export interface ViewParts {
+  readonly id: NodeId;
+  readonly trust: Trust;
+  readonly membership: Membership;
+  readonly overlay: Overlay;
+  readonly counters: Counters;
+  readonly device: NodeDevice;
+  readonly holdsRoot: boolean;
+  readonly snapshot: NodeSnapshot;
+  readonly links: ReadonlyMap<NodeId, Endpoint>;
+  readonly listen: readonly Endpoint[];
+  readonly startedWallAt: Millis;
+  readonly wallOffset: Millis;
+  /** The host's route or address that the IPv4 prefix collides with. */
+  readonly collision: string | undefined;
+  readonly engineFailure: string | undefined;
+}
+
+export function statusView(parts: ViewParts, sources: ViewSources): StatusView {
+  const { trust, device, snapshot, links, listen, counters } = parts;
+  const own = parts.membership.members.get(parts.id);
+  const engine = Object.entries(sources.datapathCounters).filter(([, count]) => count > 0);
+  return {
+    version: 1,
+    network: {
+      name: trust.statement.name,
+      id: trust.network,
+      prefix4: formatPrefix(trust.plan.prefix4),
+      prefix6: formatPrefix(trust.plan.prefix6),
+    },
+    self: selfView(parts, own),
+    tunnel: { device: device.name, mtu: device.mtu, udpPort: snapshot.udpPort, backend: device.backend },
+    control: { listen: listen.map(formatEndpoint), links: links.size },
+    peers: peersOf(parts).map((member) => peerView(parts, member, sources)),
+    health: health(parts, own),
+    counters: { ...counters.view(), ...Object.fromEntries(engine.map(([name, count]) => [`datapath.${name}`, count])) },
+  };
+}
+
+/** The routing view: own subnets, then those of every member in order of number, each with how and why. */
+export function routesView(parts: ViewParts, sources: ViewSources): RoutesView {
+  const { trust, membership, device, overlay, id } = parts;
+  const rows: RouteView[] = [];
+  const own = membership.members.get(id);
+  if (own !== undefined) {
+    for (const prefix of [subnet4(trust.plan, own.certificate.number), subnet6(trust.plan, own.certificate.number)]) {
+      rows.push({ prefix: formatPrefix(prefix), node: own.name, nodeId: id, backend: "local", nextHop: device.name, reason: "this node" });
+    }
+  }
+  for (const member of peersOf(parts)) {
+    const path = overlay.peer(member.id)?.path;
+    const isUsed = path?.state.name === "direct";
+    const nextHop = path?.state.name === "direct" ? formatEndpoint(path.state.path.endpoint) : "-";
+    const reason = `number ${member.certificate.number} by certificate; ${path === undefined ? "not usable as a peer" : pathText(path, sources.now)}`;
+    for (const prefix of prefixesOf(trust.plan, member)) {
+      rows.push({
+        prefix: formatPrefix(prefix),
+        node: member.name,
+        nodeId: member.id,
+        backend: isUsed ? "tunnel" : "none",
+        nextHop,
+        reason,
+      });
+    }
+    if (member.isConflicted) {
+      const prefix = formatPrefix(subnet4(trust.plan, member.certificate.number));
+      rows.push({ prefix, node: member.name, nodeId: member.id, backend: "none", nextHop: "-", reason: "another node holds this number" });
+    }
+  }
+  return { version: 1, routes: rows };
+}
+
+function peersOf({ membership, id }: ViewParts): readonly Member[] {
+  return [...membership.members.values()].filter((member) => member.id !== id);
+}
+
+function selfView(parts: ViewParts, own: Member | undefined): SelfView {
+  const { trust, id, holdsRoot, startedWallAt, collision } = parts;
+  const { plan } = trust;
+  const certificate = own?.certificate ?? trust.believedCertificate(parts.snapshot.certificate)?.certificate;
+  if (certificate === undefined) throw new TypeError("this node's own certificate does not hold");
+  const { number, role } = certificate;
+  return {
+    name: own?.name ?? certificate.name,
+    id,
+    number,
+    role,
+    holdsRoot,
+    ...(collision === undefined && { address4: address4(plan, number) }),
+    address6: address6(plan, number),
+    subnet4: formatPrefix(subnet4(plan, number)),
+    subnet6: formatPrefix(subnet6(plan, number)),
+    startedAt: startedWallAt,
+  };
+}
+
+function peerView(parts: ViewParts, member: Member, { now, traffic }: ViewSources): PeerView {
+  const { trust, overlay, links, wallOffset } = parts;
+  const { plan } = trust;
+  const { number, role } = member.certificate;
+  const peer = overlay.peer(member.id);
+  const state = peer?.path.state;
+  const seen = peer === undefined ? undefined : traffic(peer.slot);
+  const heardAt = Math.max(state?.name === "direct" || state?.name === "suspect" ? state.heardAt : 0, seen?.authenticatedReceivedAt ?? 0);
+  const isLinked = links.has(member.id);
+  return {
+    name: member.name,
+    id: member.id,
+    number,
+    role,
+    address4: address4(plan, number),
+    address6: address6(plan, number),
+    subnet4: formatPrefix(subnet4(plan, number)),
+    subnet6: formatPrefix(subnet6(plan, number)),
+    state: peer === undefined ? "unknown" : peerState(peer.path, isLinked),
+    path: peer === undefined ? "not usable as a peer" : pathText(peer.path, now),
+    ...(state?.name === "direct" && { endpoint: formatEndpoint(state.path.endpoint), rttMs: state.path.rtt }),
+    ...(heardAt > 0 && { heardAt: heardAt + wallOffset }),
+    ...(peer?.sessionAt !== undefined && { sessionAt: peer.sessionAt + wallOffset }),
+    receivedBytes: seen?.receivedBytes ?? 0,
+    sentBytes: seen?.sentBytes ?? 0,
+    linked: isLinked,
+    ...(member.isConflicted && { conflict: true }),
+  };
+}
+
+function health(parts: ViewParts, own: Member | undefined): readonly HealthView[] {
+  const { membership, id, links, collision, engineFailure, listen } = parts;
+  const notes: HealthView[] = [];
+  if (engineFailure !== undefined) {
+    notes.push({
+      level: "error",
+      text: `the packet engine stopped: ${engineFailure}`,
+      hint: "Restart with `mesh down` and `mesh up`; the log says more.",
+    });
+  }
+  if (own === undefined) {
+    const how = membership.former.get(id)?.how === "left" ? "left" : "was removed from";
+    notes.push({ level: "error", text: `this node ${how} the network`, hint: "Only an admin can let it back in." });
+  }
+  if (own?.isConflicted === true)
+    notes.push({ level: "error", text: `another node holds number ${own.certificate.number}: nothing is routed to this one` });
+  if (collision !== undefined) {
+    const text = `IPv4 of the mesh is off on this host: ${parts.trust.plan.prefix4.ip}/${parts.trust.plan.prefix4.length} collides with ${collision}`;
+    notes.push({ level: "warning", text, hint: "Nodes are reached by their IPv6 addresses." });
+  }
+  if (listen.length === 0)
+    notes.push({ level: "warning", text: "this host has no address that others could reach", hint: "Check its network connection." });
+  if (own !== undefined && membership.members.size > 1 && links.size === 0) {
+    notes.push({
+      level: "warning",
+      text: "no control link to any member",
+      hint: "Changes in the network reach this node only when a link is up again.",
+    });
+  }
+  return notes;
+}

@@ -1,0 +1,74 @@
+import type { Endpoint } from "../address/endpoint.ts";
+import type { NodeId } from "../ids/node-id.ts";
+
+/**
+ * Links to other members, gossip and sync of records, and the way a stranger asks to join.
+ *
+ * Every method returns at once; what comes of it arrives as a ControlEvent, in order. Byte arrays are not changed by
+ * either side after they were handed over. After `close` nothing is reported any more.
+ */
+export interface ControlPlane {
+  /** TCP port it listens on. */
+  readonly port: number;
+
+  /** Keeps a link to the member: dials now and whenever it is lost, at these endpoints. Again with others: replaces them. */
+  connect(node: NodeId, endpoints: readonly Endpoint[]): void;
+  /** Closes links with the node and stops dialling it. */
+  disconnect(node: NodeId): void;
+
+  /** Spreads record bytes to everyone by gossip. */
+  publish(record: Uint8Array): void;
+
+  /** Answers a `join-request`; the connection closes after it. Unknown ids (the joiner went away) are ignored. */
+  answerJoin(id: JoinId, response: Uint8Array): void;
+  /** Carries a stranger's join request to its issuer over the link to it; `join-carried` tells what came of it. */
+  carryJoin(id: JoinId, issuer: NodeId, request: Uint8Array): void;
+
+  close(): Promise<void>;
+}
+
+/** Names one join exchange on this node. */
+export type JoinId = number;
+
+export type ControlEvent =
+  /** The first usable link to a member is up. `remote` is its address as seen here; its port serves only that link. */
+  | { readonly type: "link-up"; readonly node: NodeId; readonly remote: Endpoint; readonly dialled: boolean }
+  /** The last link to the member is gone. */
+  | { readonly type: "link-down"; readonly node: NodeId }
+  /** Records from a member, by gossip or sync, not yet merged. */
+  | { readonly type: "records"; readonly from: NodeId; readonly via: "gossip" | "sync"; readonly records: readonly Uint8Array[] }
+  /** Someone asks to join, directly or carried by another member. */
+  | { readonly type: "join-request"; readonly id: JoinId; readonly request: Uint8Array; readonly carriedBy?: NodeId }
+  /** The issuer's answer to a carried request; undefined: the issuer could not be reached or did not answer in time. */
+  | { readonly type: "join-carried"; readonly id: JoinId; readonly response: Uint8Array | undefined };
+
+/** What the control plane must know at once. Pure: asking changes nothing. */
+export interface ControlQueries {
+  /** This node's proof of membership, shown to every member inside the connection handshake: its certificate record. */
+  credentials(): Uint8Array;
+  /** Is the holder of this key, showing this certificate record, a member? undefined: yes; else why not, for the log. */
+  refuseMember(node: NodeId, credentials: Uint8Array): string | undefined;
+  /** Removed nodes are neither dialled nor accepted. */
+  isRemoved(node: NodeId): boolean;
+
+  /** Verdict about a gossiped record: forward it, drop it silently (known or older), or blame its sender. */
+  judgeRecord(record: Uint8Array): "accept" | "ignore" | "reject";
+
+  /** The record set as sync compares it; see records/record-digest.ts. */
+  readonly digest: RecordDigest;
+}
+
+/** Anti-entropy view of a record set: 256 buckets by the first byte of the record id. */
+export interface RecordDigest {
+  /** 32 bytes: equal exactly when the sets are equal. */
+  root(): Uint8Array;
+  /** 256 × 16 bytes. */
+  buckets(): Uint8Array;
+  /** For each record of these buckets: id (32 B), sequence (u64), hash of its bytes (16 B). In order of id. */
+  summary(buckets: readonly number[]): Uint8Array;
+  /** Record bytes that the other side lacks or has older, judging by its summary of these buckets. In dependency order. */
+  missingFrom(buckets: readonly number[], theirSummary: Uint8Array): readonly Uint8Array[];
+}
+
+export { MAX_RECORD_BYTES } from "../records/envelope.ts";
+export { SUMMARY_ENTRY_BYTES } from "../records/record-set.ts";

@@ -1,0 +1,141 @@
+import type { Endpoint } from "../address/endpoint.ts";
+import type { Prefix } from "../address/prefix.ts";
+import type { Millis } from "../time/millis.ts";
+
+/**
+ * The packet engine: one TUN device, one UDP socket, and the WireGuard transport between them.
+ *
+ * Threads: every method is called from JavaScript's thread and returns at once; packets move on threads of the
+ * engine's own and never call JavaScript. Buffers passed in are copied (keys are then wiped in place); buffers handed
+ * out belong to the receiver. After `close` every method but `close` throws.
+ */
+export interface Datapath {
+  readonly info: DatapathInfo;
+
+  /** CLOCK_BOOTTIME in milliseconds, the clock of every instant in this interface. */
+  now(): Millis;
+
+  /** Replaces peers and allowed IPs as one; no packet sees half of two tables. A peer that is gone loses its sessions. */
+  publishTable(table: ForwardingTable): void;
+
+  /** Where packets for the peer go from now on; undefined: nowhere, they wait (see STAGED_PACKETS). */
+  setEndpoint(slot: PeerSlot, endpoint: Endpoint | undefined): void;
+
+  /**
+   * Adds a session. An initiator's is current at once and the old current becomes previous; a responder's is `next`
+   * until the first packet that it authenticates, which is reported as `session-confirmed`. Staged packets then leave.
+   */
+  installSession(session: DatapathSession): void;
+
+  /** Forgets and wipes one session. Unknown indices are ignored: the engine may have dropped it already. */
+  dropSession(localIndex: number): void;
+
+  /** Sends an empty transport packet if the peer has a session and an endpoint. */
+  sendKeepalive(slot: PeerSlot): void;
+
+  /** Sends bytes as they are (handshakes, probes). Loss and send errors are counted, not reported. */
+  sendDatagram(to: Endpoint, bytes: Uint8Array): void;
+
+  /** Read from shared memory without a call into the engine. Zeros for a slot without a peer. */
+  readTraffic(slot: PeerSlot): PeerTraffic;
+  readCounters(): DatapathCounters;
+
+  /** Stops the threads, wipes the keys, closes TUN and socket. Idempotent; resolves when all is gone. */
+  close(): Promise<void>;
+}
+
+export interface DatapathOptions {
+  /** Name of the TUN device to make, 1 to 15 characters. */
+  readonly tunName: string;
+  readonly mtu: number; // bytes of an inner packet
+  /** 0: any free port. */
+  readonly udpPort: number;
+  /** What only JavaScript can decide, in the order it happened, in batches. Must not throw. */
+  onExceptions(batch: readonly DatapathException[]): void;
+}
+
+export interface DatapathInfo {
+  readonly backend: "native" | "twin";
+  readonly tunName: string;
+  readonly mtu: number;
+  readonly udpPort: number;
+  /** IPv6 datagrams can be sent and received too. */
+  readonly isDualStack: boolean;
+}
+
+/** A small number that names one peer to the engine: 0 to MAX_PEERS - 1. Reused only after its peer left the table. */
+export type PeerSlot = number;
+
+/** Peers one table can hold. Bounds the shared memory: 128 bytes each, touched only when used. */
+export const MAX_PEERS = 16_384;
+
+/** Packets that wait per peer for a session or an endpoint; the oldest go first when there are more. As wireguard-go. */
+export const STAGED_PACKETS = 128;
+
+/** Immutable once published. Longest prefix wins, outbound for the destination and inbound for the source. */
+export interface ForwardingTable {
+  readonly peers: readonly PeerSlot[];
+  readonly routes: readonly ForwardingRoute[];
+}
+
+export interface ForwardingRoute {
+  readonly prefix: Prefix;
+  readonly slot: PeerSlot;
+}
+
+export interface DatapathSession {
+  readonly slot: PeerSlot;
+  readonly localIndex: number; // u32, ours: the receiver index in packets to us
+  readonly remoteIndex: number; // u32, theirs
+  readonly sendKey: Uint8Array; // 32 B
+  readonly receiveKey: Uint8Array; // 32 B
+  readonly role: "initiator" | "responder";
+  /** From then on it neither seals nor opens (WireGuard's REJECT_AFTER_TIME). */
+  readonly expiresAt: Millis;
+}
+
+export type DatapathException =
+  /** A datagram that is not transport data: a handshake message (types 1 to 3, of exact size) or one of our own kinds. */
+  | { readonly type: "datagram"; readonly from: Endpoint; readonly receivedAt: Millis; readonly bytes: Uint8Array }
+  /** A packet waits for this peer and no session can seal it. Repeated at most once a second while that lasts. */
+  | { readonly type: "session-wanted"; readonly slot: PeerSlot }
+  /** The first packet authenticated by a responder's session arrived: the peer has the keys. */
+  | { readonly type: "session-confirmed"; readonly slot: PeerSlot; readonly localIndex: number }
+  /** The engine stopped by itself; nothing moves any more. */
+  | { readonly type: "engine-failed"; readonly reason: string };
+
+/** Since the peer's slot appeared in a table. Instants are 0 when it never happened. */
+export interface PeerTraffic {
+  readonly sentBytes: number; // inner bytes, as are all
+  readonly receivedBytes: number;
+  readonly sentPackets: number;
+  readonly receivedPackets: number;
+  /** Data packets: not keepalives. */
+  readonly dataSentAt: Millis;
+  readonly dataReceivedAt: Millis;
+  /** Anything sealed or opened by a session, keepalives included. */
+  readonly authenticatedSentAt: Millis;
+  readonly authenticatedReceivedAt: Millis;
+  /** Nonce counter of the current session. */
+  readonly sendCounter: number;
+}
+
+/** Packets and datagrams dropped, by cause, and errors of the two devices. Names are stable: they are API. */
+export const DATAPATH_COUNTERS = [
+  "udpMalformed", // no kind we know, or of a wrong size
+  "udpUnknownSession", // transport data with an index we do not have
+  "udpNotAuthentic",
+  "udpReplayed",
+  "udpExpiredSession",
+  "udpSourceNotAllowed", // the inner source address is not the sender's
+  "udpInnerMalformed",
+  "udpSendErrors",
+  "tunMalformed",
+  "tunNoRoute",
+  "tunStagedOverflow",
+  "tunWriteErrors",
+  "exceptionsLost", // the ring to JavaScript was full
+] as const;
+
+export type DatapathCounter = (typeof DATAPATH_COUNTERS)[number];
+export type DatapathCounters = Readonly<Record<DatapathCounter, number>>;

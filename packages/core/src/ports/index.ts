@@ -1,0 +1,10 @@
+export { type Endpoint, formatEndpoint, parseEndpoint, sameEndpoint } from "../address/endpoint.ts";
+export { type Ip, ipBytes, ipBytes16, ipFamily, ipFromBytes, parseIp } from "../address/ip.ts";
+export { formatPrefix, makePrefix, type Prefix, parsePrefix, prefixContains, prefixesOverlap } from "../address/prefix.ts";
+export { type NodeId, nodeId, nodeKey, parseNodeId, shortId } from "../ids/node-id.ts";
+export type { Clock } from "../time/clock.ts";
+export { type Millis, minutes, seconds } from "../time/millis.ts";
+export * from "./control-plane.ts";
+export * from "./datapath.ts";
+export * from "./host-network.ts";
+export * from "./store.ts";

@@ -1,0 +1,51 @@
+import type { Endpoint } from "../address/endpoint.ts";
+import { ipBytes16, ipFromBytes } from "../address/ip.ts";
+import type { Decoded } from "../bytes/decoded.ts";
+import { FieldReader } from "../bytes/fields.ts";
+import type { Crypto, SigningKey } from "../crypto/crypto.ts";
+import { type NetworkId, networkId, networkIdBytes } from "../ids/network-id.ts";
+import type { NodeId } from "../ids/node-id.ts";
+import { type Envelope, RECORD_KINDS, signRecord } from "./envelope.ts";
+
+/** Where a node says it can be reached. Signed by the node itself; hostile input like everything else of a peer. */
+export interface EndpointRecord {
+  readonly network: NetworkId;
+  readonly node: NodeId;
+  /** Data plane. */
+  readonly udp: readonly Endpoint[];
+  /** Control plane. */
+  readonly tcp: readonly Endpoint[];
+}
+
+/** Endpoints of one kind in one record: bounds whom a member can make others probe. Source: design, NAT traversal. */
+export const MAX_ENDPOINTS = 16;
+
+export function signEndpointRecord(
+  crypto: Crypto,
+  node: SigningKey,
+  record: Omit<EndpointRecord, "node"> & { readonly sequence: number },
+): Uint8Array {
+  return signRecord(crypto, node, {
+    kind: RECORD_KINDS.endpoint,
+    subject: new Uint8Array(),
+    sequence: record.sequence,
+    body: [networkIdBytes(record.network), record.udp.map(endpointFields), record.tcp.map(endpointFields)],
+  });
+}
+
+export function readEndpointRecord(envelope: Envelope): Decoded<EndpointRecord> {
+  if (envelope.subject.length !== 0) return { ok: false, fault: "out-of-range" };
+  const reader = new FieldReader(envelope.body);
+  const network = networkId(reader.bytes(32));
+  const udp = reader.list(MAX_ENDPOINTS, readEndpoint);
+  const tcp = reader.list(MAX_ENDPOINTS, readEndpoint);
+  return reader.finish({ network, node: envelope.author, udp, tcp });
+}
+
+function endpointFields(endpoint: Endpoint): readonly [Uint8Array, number] {
+  return [ipBytes16(endpoint.ip), endpoint.port];
+}
+
+function readEndpoint(reader: FieldReader): Endpoint {
+  return { ip: ipFromBytes(reader.bytes(16)), port: reader.whole(1, 65_535) };
+}

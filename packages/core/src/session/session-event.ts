@@ -1,0 +1,68 @@
+import type { Endpoint } from "../address/endpoint.ts";
+import type { DecodeFault } from "../bytes/decoded.ts";
+import type { Millis } from "../time/millis.ts";
+
+/** The engine's number for a peer; see ports/datapath.ts, which may not be imported from here. */
+export type SessionSlot = number;
+
+/** What happened, as far as WireGuard sessions are concerned. */
+export type SessionEvent =
+  | { readonly type: "peer-added"; readonly slot: SessionSlot; readonly tunnelKey: Uint8Array; readonly presharedKey?: Uint8Array }
+  | { readonly type: "peer-removed"; readonly slot: SessionSlot }
+  /** A packet waits for the peer. Asking again while a handshake is under way changes nothing. */
+  | { readonly type: "session-wanted"; readonly slot: SessionSlot }
+  /** A datagram whose first word is a WireGuard type 1, 2 or 3. Not yet authenticated in any way. */
+  | { readonly type: "message"; readonly from: Endpoint; readonly bytes: Uint8Array }
+  /** The engine opened the first packet of a responder's session. */
+  | { readonly type: "session-confirmed"; readonly slot: SessionSlot; readonly localIndex: number }
+  /** The engine's stamps for a peer with traffic, about twice a second. */
+  | { readonly type: "traffic"; readonly slot: SessionSlot; readonly stamps: TrafficStamps }
+  | { readonly type: "wall-clock"; readonly offset: Millis }
+  /** A wake-up time came. */
+  | { readonly type: "timer" };
+
+/** Boot-time instants; 0 when it never happened. Same meaning as PeerTraffic of the engine. */
+export interface TrafficStamps {
+  readonly dataSentAt: Millis;
+  readonly dataReceivedAt: Millis;
+  readonly authenticatedSentAt: Millis;
+  readonly authenticatedReceivedAt: Millis;
+  readonly sendCounter: number;
+}
+
+/** What is to be done, in order. */
+export type SessionEffect =
+  /** Send to wherever the peer is believed to be: the caller knows the paths. */
+  | { readonly type: "send-handshake"; readonly slot: SessionSlot; readonly bytes: Uint8Array }
+  /** Send to the address a message came from. */
+  | { readonly type: "reply"; readonly slot: SessionSlot; readonly to: Endpoint; readonly bytes: Uint8Array }
+  | { readonly type: "install-session"; readonly session: SessionKeys }
+  | { readonly type: "drop-session"; readonly localIndex: number }
+  | { readonly type: "send-keepalive"; readonly slot: SessionSlot }
+  /** An authentic handshake message of the peer came from this address. */
+  | { readonly type: "heard"; readonly slot: SessionSlot; readonly from: Endpoint }
+  /** No answer for REKEY_ATTEMPT_TIME: the attempt is given up until a session is wanted again. */
+  | { readonly type: "handshake-failed"; readonly slot: SessionSlot }
+  /** A message changed nothing; count it under this name. */
+  | { readonly type: "dropped"; readonly cause: SessionDrop };
+
+/** Keys of one session; assignable to DatapathSession. */
+export interface SessionKeys {
+  readonly slot: SessionSlot;
+  readonly localIndex: number;
+  readonly remoteIndex: number;
+  readonly sendKey: Uint8Array; // 32 B
+  readonly receiveKey: Uint8Array; // 32 B
+  readonly role: "initiator" | "responder";
+  readonly expiresAt: Millis;
+}
+
+export type SessionDrop =
+  | DecodeFault
+  | "mac1-mismatch"
+  | "not-authentic" // a tag did not fit
+  | "unknown-peer" // an initiation whose static key is no peer's
+  | "unknown-index" // a response to no handshake of ours
+  | "replayed" // a timestamp not above the last one of that peer
+  | "too-fast" // initiations of one peer closer than 1/50 s
+  | "cookie-unsupported";

@@ -1,0 +1,376 @@
+import type { Endpoint } from "../address/endpoint.ts";
+import { type Ip, parseIp } from "../address/ip.ts";
+import { parsePrefix } from "../address/prefix.ts";
+import type { RoutesView, StatusView } from "../api/views.ts";
+import type { Crypto, SigningKey } from "../crypto/crypto.ts";
+import { type NodeId, nodeId } from "../ids/node-id.ts";
+import { foundNetwork } from "../node/found-network.ts";
+import { finishJoin, makeJoinRequest, readInvite } from "../node/join-network.ts";
+import { MeshNode } from "../node/mesh-node.ts";
+import type { CommandResult, NodeEffect } from "../node/node-effect.ts";
+import type { NodeCommand, NodeEvent } from "../node/node-event.ts";
+import { decodeRecords, decodeSnapshot, type NodeSnapshot } from "../node/snapshot.ts";
+import type { ForwardingTable, PeerSlot, PeerTraffic } from "../ports/datapath.ts";
+import type { HostView } from "../ports/host-network.ts";
+import type { StoreDocument } from "../ports/store.ts";
+import { type Millis, minutes, seconds } from "../time/millis.ts";
+import type { InnerPacket } from "./inner-packet.ts";
+import { SeededRandom } from "./seeded-random.ts";
+import { SequenceDiagram } from "./sequence-diagram.ts";
+import { SimClock } from "./sim-clock.ts";
+import { SimControl } from "./sim-control.ts";
+import { SimDatapath } from "./sim-datapath.ts";
+import { type LinkQuality, SimNetwork } from "./sim-network.ts";
+
+/** How often a real agent reads the engine's stamps. */
+const TRAFFIC_INTERVAL: Millis = 500;
+const FSYNC_TIME: Millis = 2;
+export const GOOD_LINK: LinkQuality = { latency: 20, jitter: 5, loss: 0, duplication: 0 };
+
+/** Whole nodes on one simulated network, from one seed. */
+export class SimMesh {
+  readonly clock: SimClock = new SimClock();
+  readonly random: SeededRandom;
+  readonly diagram: SequenceDiagram = new SequenceDiagram();
+  readonly network: SimNetwork;
+  readonly control: SimControl;
+  readonly crypto: Crypto;
+  readonly nodes: SimNode[] = [];
+  /** Of the network that was founded here, for tests that sign in its name. */
+  root: SigningKey | undefined;
+  readonly #seed: number;
+
+  constructor(options: { readonly seed: number; readonly crypto: Crypto; readonly quality?: LinkQuality }) {
+    this.#seed = options.seed;
+    this.random = new SeededRandom(options.seed);
+    this.crypto = options.crypto;
+    const { clock, diagram, crypto } = this;
+    this.network = new SimNetwork({ clock, random: this.stream("network"), diagram, quality: options.quality ?? GOOD_LINK });
+    this.control = new SimControl({ clock, random: this.stream("control"), network: this.network, crypto });
+  }
+
+  /** Chance for one part alone, so that more traffic in one part changes nothing in another. */
+  stream(name: string): SeededRandom {
+    return SeededRandom.named(this.#seed, name);
+  }
+
+  /** The first node: holds root, is an admin. */
+  found(name: string): SimNode {
+    const node = new SimNode(this, name);
+    const prefix4 = parsePrefix("10.77.0.0/16");
+    if (prefix4 === undefined) throw new TypeError("prefix");
+    const root = this.crypto.signingKey(this.random.bytes(32));
+    this.root = root;
+    const { crypto, clock } = this;
+    const founded = foundNetwork({
+      crypto,
+      key: node.key,
+      root,
+      name: "sim",
+      nodeName: name,
+      prefix4,
+      nodeLength: 24,
+      wallNow: clock.wallNow(),
+    });
+    node.boot({ ...founded, ...node.ports }, [], root);
+    return this.#added(node);
+  }
+
+  /** A node that is not a member yet. */
+  stranger(name: string): SimNode {
+    return new SimNode(this, name);
+  }
+
+  /** Makes an invite at `issuer` and joins with it; runs the clock until the node is a member. */
+  join(name: string, issuer: SimNode, via: SimNode = issuer): SimNode {
+    const node = this.stranger(name);
+    const result = this.tryJoin(node, this.invite(issuer), via);
+    if (result !== undefined) throw result;
+    return node;
+  }
+
+  invite(issuer: SimNode, options: { readonly uses?: number; readonly ttl?: Millis } = {}): string {
+    const result = this.command(issuer, { type: "invite", uses: options.uses ?? 1, ttl: options.ttl ?? minutes(60) });
+    if (result.type !== "invite") throw new TypeError(`no invite: ${result.type === "failed" ? result.error.message : result.type}`);
+    return result.invite.invite;
+  }
+
+  /** Joins with an invite; undefined when it went well, else the error a person would see. */
+  tryJoin(node: SimNode, invite: string, via: SimNode): Error | undefined {
+    let response: Uint8Array | undefined;
+    try {
+      this.askToJoin(node, { invite, via, answer: (bytes) => (response = bytes) });
+      this.clock.advanceUntil(seconds(15), () => response !== undefined);
+      if (response === undefined) return new Error("no answer");
+      this.admitted(node, invite, response);
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
+  }
+
+  /** Sends the request and returns at once; `answer` gets the response if one comes. */
+  askToJoin(
+    node: SimNode,
+    options: { readonly invite: string; readonly via: SimNode; readonly answer: (response: Uint8Array | undefined) => void },
+  ): void {
+    const invite = readInvite(this.crypto, options.invite);
+    this.control.ask(options.via.id, makeJoinRequest(this.crypto, { invite, key: node.key, name: node.name }), options.answer);
+  }
+
+  /** What a joiner does with the answer: starts as a member. Throws the error a person would see. */
+  admitted(node: SimNode, invite: string, response: Uint8Array): void {
+    const joined = finishJoin(this.crypto, { invite: readInvite(this.crypto, invite), key: node.key, response });
+    node.boot({ ...joined.snapshot, ...node.ports }, joined.records);
+    this.#added(node);
+  }
+
+  /** Runs the clock until the command has its result. */
+  command(node: SimNode, command: NodeCommand): CommandResult {
+    let result: CommandResult | undefined;
+    node.command(command, (value) => {
+      result = value;
+    });
+    this.clock.advanceUntil(seconds(10), () => result !== undefined);
+    if (result === undefined) throw new Error("the command had no result");
+    return result;
+  }
+
+  /** The last messages between the nodes, for a failed run. */
+  draw(): string {
+    return this.diagram.draw(this.nodes.map(({ name }) => name));
+  }
+
+  #added(node: SimNode): SimNode {
+    this.nodes.push(node);
+    return node;
+  }
+}
+
+/** One simulated host with a node on it: what the agent is for a real one. */
+export class SimNode {
+  readonly name: string;
+  readonly key: SigningKey;
+  readonly id: NodeId;
+  /** Changes only by `restart`. */
+  ip: Ip;
+  readonly ports = { udpPort: 51_820, tcpPort: 4_001 };
+  /** Inner packets that came out of the tunnel. */
+  readonly received: InnerPacket[] = [];
+  readonly effects: NodeEffect[] = [];
+  /** As last published to the engine. */
+  table: ForwardingTable = { peers: [], routes: [] };
+  /** A document has just become durable and the node was not told yet: where a test lets it crash. */
+  onDurable: (document: StoreDocument) => void = () => {};
+  readonly #mesh: SimMesh;
+  readonly #documents = new Map<StoreDocument, Uint8Array>();
+  readonly #results = new Map<number, (result: CommandResult) => void>();
+  #lastCommand = 0;
+  #root: SigningKey | undefined;
+  #node: MeshNode | undefined;
+  #datapath: SimDatapath | undefined;
+  /** Own and peers' addresses, until the table changes. */
+  #addresses: StatusView | undefined;
+  readonly #random: SeededRandom;
+  #cancelWake: () => void = () => {};
+  /** Rises at every boot, so that jobs of an earlier life do nothing. */
+  #life = 0;
+
+  constructor(mesh: SimMesh, name: string) {
+    this.#mesh = mesh;
+    this.name = name;
+    this.key = mesh.crypto.signingKey(mesh.random.bytes(32));
+    this.id = nodeId(this.key.publicKey);
+    const ip = parseIp(`198.18.${mesh.random.below(250)}.${1 + mesh.random.below(250)}`);
+    if (ip === undefined) throw new TypeError("address");
+    this.ip = ip;
+    this.#random = mesh.stream(name);
+  }
+
+  get node(): MeshNode {
+    if (this.#node === undefined) throw new TypeError(`${this.name} is not running`);
+    return this.#node;
+  }
+
+  get datapath(): SimDatapath {
+    if (this.#datapath === undefined) throw new TypeError(`${this.name} is not running`);
+    return this.#datapath;
+  }
+
+  get isRunning(): boolean {
+    return this.#node !== undefined;
+  }
+
+  get udp(): Endpoint {
+    return { ip: this.ip, port: this.ports.udpPort };
+  }
+
+  get host(): HostView {
+    return { addresses: [{ device: "eth0", ip: this.ip, prefixLength: 24 }], routes: [] };
+  }
+
+  boot(snapshot: NodeSnapshot, records: readonly Uint8Array[], root: SigningKey | undefined = this.#root): void {
+    const { clock, network, crypto, control } = this.#mesh;
+    const life = ++this.#life;
+    this.#root = root;
+    this.#node = new MeshNode({
+      crypto,
+      random: this.#random,
+      key: this.key,
+      ...(root !== undefined && { root }),
+      snapshot,
+      records,
+      device: { name: "mesh0", mtu: 1420, backend: "twin" },
+      host: this.host,
+    });
+    this.#datapath = new SimDatapath({
+      name: this.name,
+      clock,
+      network,
+      crypto,
+      endpoint: this.udp,
+      onException: (exception) => this.#alive(life, () => this.dispatch(exception)),
+      onInner: (packet) => this.received.push(packet),
+    });
+    const { queries } = this.#node;
+    control.add({
+      name: this.name,
+      id: this.id,
+      endpoint: { ip: this.ip, port: this.ports.tcpPort },
+      queries,
+      dispatch: (event) => this.#alive(life, () => this.dispatch(event)),
+    });
+    this.dispatch({ type: "wall-clock", offset: clock.wallNow() - clock.now() });
+    this.dispatch({ type: "started", tcpPort: this.ports.tcpPort });
+    this.#readTraffic(life);
+  }
+
+  /** kill -9: what was not durable is lost, and nobody is told. */
+  crash(): void {
+    this.#life++;
+    this.#cancelWake();
+    this.#mesh.control.remove(this.id);
+    void this.#datapath?.close();
+    this.#node = undefined;
+    this.#datapath = undefined;
+  }
+
+  /** Starts again from what the store holds, at another address if one is given. */
+  restart(ip: Ip = this.ip): void {
+    this.ip = ip;
+    const snapshot = decodeSnapshot(this.#documents.get("node") ?? new Uint8Array());
+    if (!snapshot.ok) throw new TypeError(`${this.name} has no state: ${snapshot.fault}`);
+    const records = decodeRecords(this.#documents.get("records") ?? new Uint8Array());
+    this.boot(snapshot.value, records.ok ? records.value : []);
+  }
+
+  dispatch(event: NodeEvent): void {
+    const now = this.#mesh.clock.now();
+    for (const effect of this.node.handle(event, now)) this.#perform(effect);
+    this.#cancelWake();
+    const wakeAt = this.#node?.wakeAt();
+    const life = this.#life;
+    if (wakeAt !== undefined)
+      this.#cancelWake = this.#mesh.clock.at(wakeAt, () => this.#alive(life, () => this.dispatch({ type: "timer" })));
+  }
+
+  command(command: NodeCommand, onResult: (result: CommandResult) => void): void {
+    const id = ++this.#lastCommand;
+    this.#results.set(id, onResult);
+    this.dispatch({ type: "command", id, command });
+  }
+
+  /** Sends a packet to the other node's own address of that family through the tunnel. */
+  send(to: SimNode, options: { readonly family?: 4 | 6; readonly payload?: Uint8Array } = {}): void {
+    this.#addresses ??= this.status();
+    const mine = this.#addresses.self;
+    const peer = this.#addresses.peers.find(({ id }) => id === to.id);
+    if (peer === undefined) throw new TypeError(`${this.name} does not know ${to.name}`);
+    const [source, destination] = options.family === 6 ? [mine.address6, peer.address6] : [mine.address4 ?? "", peer.address4];
+    this.datapath.sendInner({ source: source as Ip, destination: destination as Ip, payload: options.payload ?? Uint8Array.of(1, 2, 3) });
+  }
+
+  status(): StatusView {
+    return this.node.status(this.#sources());
+  }
+
+  routes(): RoutesView {
+    return this.node.routes(this.#sources());
+  }
+
+  #sources(): Parameters<MeshNode["status"]>[0] {
+    const { datapath } = this;
+    return { now: this.#mesh.clock.now(), traffic: (slot) => datapath.readTraffic(slot), datapathCounters: datapath.readCounters() };
+  }
+
+  #alive(life: number, act: () => void): void {
+    if (life === this.#life && this.#node !== undefined) act();
+  }
+
+  #readTraffic(life: number, told: Map<PeerSlot, PeerTraffic> = new Map()): void {
+    this.#mesh.clock.at(this.#mesh.clock.now() + TRAFFIC_INTERVAL, () =>
+      this.#alive(life, () => {
+        const peers = this.table.peers
+          .map((slot) => ({ slot, stamps: this.datapath.readTraffic(slot) }))
+          .filter(({ slot, stamps }) => hasMoved(told.get(slot), stamps));
+        for (const { slot, stamps } of peers) told.set(slot, stamps);
+        if (peers.length > 0) this.dispatch({ type: "traffic", peers });
+        this.#readTraffic(life, told);
+      }),
+    );
+  }
+
+  #perform(effect: NodeEffect): void {
+    this.effects.push(effect);
+    const { control, clock } = this.#mesh;
+    switch (effect.type) {
+      case "publish-table":
+        this.table = effect.table;
+        this.#addresses = undefined;
+        return this.datapath.publishTable(effect.table);
+      case "set-endpoint":
+        return this.datapath.setEndpoint(effect.slot, effect.endpoint);
+      case "install-session":
+        return this.datapath.installSession(effect.session);
+      case "drop-session":
+        return this.datapath.dropSession(effect.localIndex);
+      case "send-keepalive":
+        return this.datapath.sendKeepalive(effect.slot);
+      case "send-datagram":
+        return this.datapath.sendDatagram(effect.to, effect.bytes);
+      case "connect":
+        return control.connect(this.id, effect.node, effect.endpoints);
+      case "disconnect":
+        return control.disconnect(this.id, effect.node);
+      case "publish-record":
+        return control.publish(this.id, effect.record);
+      case "answer-join":
+        return control.answerJoin(this.id, effect.id, effect.response);
+      case "carry-join":
+        return control.carryJoin(this.id, effect);
+      case "persist": {
+        const life = this.#life;
+        clock.at(clock.now() + FSYNC_TIME, () =>
+          this.#alive(life, () => {
+            this.#documents.set(effect.document, effect.bytes);
+            this.onDurable(effect.document);
+            this.#alive(life, () => this.dispatch({ type: "persisted", id: effect.id }));
+          }),
+        );
+        return;
+      }
+      case "command-result": {
+        this.#results.get(effect.id)?.(effect.result);
+        this.#results.delete(effect.id);
+        return;
+      }
+      case "apply-link":
+      case "log":
+        return;
+    }
+  }
+}
+
+function hasMoved(told: PeerTraffic | undefined, { authenticatedSentAt, authenticatedReceivedAt }: PeerTraffic): boolean {
+  return authenticatedSentAt !== (told?.authenticatedSentAt ?? 0) || authenticatedReceivedAt !== (told?.authenticatedReceivedAt ?? 0);
+}

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <sched.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "inner_packet.h"
+
+namespace mesh {
+
+// A UDP endpoint; IPv4 as ::ffff:a.b.c.d. Port 0: none.
+struct Endpoint {
+  Address ip;
+  uint16_t port = 0;
+};
+
+inline bool is_ipv4_mapped(const Address& ip) { return ip.high == 0 && ip.low >> 32 == 0xffff; }
+
+// An endpoint that one thread writes and others read: a seqlock whose data are atomics. The readers' acquire loads
+// of the data keep the second look at the sequence behind them (Boehm, "Can seqlocks get along with programming
+// language memory models?", 2012), so no fence is needed.
+class EndpointCell {
+ public:
+  void store(const Endpoint& endpoint) {
+    const uint32_t sequence = sequence_.load(std::memory_order_relaxed);
+    sequence_.store(sequence + 1, std::memory_order_relaxed);
+    high_.store(endpoint.ip.high, std::memory_order_release);
+    low_.store(endpoint.ip.low, std::memory_order_release);
+    port_.store(endpoint.port, std::memory_order_release);
+    sequence_.store(sequence + 2, std::memory_order_release);
+  }
+
+  Endpoint load() const {
+    for (uint32_t tries = 1;; tries++) {
+      const uint32_t before = sequence_.load(std::memory_order_acquire);
+      Endpoint endpoint;
+      endpoint.ip.high = high_.load(std::memory_order_acquire);
+      endpoint.ip.low = low_.load(std::memory_order_acquire);
+      endpoint.port = port_.load(std::memory_order_acquire);
+      if (before % 2 == 0 && sequence_.load(std::memory_order_relaxed) == before) return endpoint;
+      if (tries % 64 == 0) sched_yield();  // the writer lost its core in the middle
+    }
+  }
+
+ private:
+  std::atomic<uint32_t> sequence_{0};
+  std::atomic<uint16_t> port_{0};
+  std::atomic<uint64_t> high_{0};
+  std::atomic<uint64_t> low_{0};
+};
+
+}  // namespace mesh

@@ -1,0 +1,95 @@
+#pragma once
+
+#include <pthread.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "inbound.h"
+#include "outbound.h"
+#include "shared.h"
+
+namespace mesh {
+
+struct Route {
+  uint8_t version;  // 4 or 6
+  uint8_t length;
+  uint16_t slot;
+  Address address;
+};
+
+struct SessionKeys {
+  uint16_t slot;
+  uint32_t local_index;
+  uint32_t remote_index;
+  const uint8_t* send_key;     // kKeyBytes each
+  const uint8_t* receive_key;
+  bool is_initiator;
+  uint64_t expires_at;
+};
+
+enum class OpenStage { none, aead, udp, tun, threads };
+struct OpenFault {
+  OpenStage stage = OpenStage::none;
+  int error = 0;  // errno
+};
+
+// The engine as the control thread sees it. One thread calls everything here; all of it returns at once, publish,
+// install, drop and stop after at most one batch of each pump.
+class Engine {
+ public:
+  // stats_words: kStatsWords words of zeros, alive until the engine is destroyed
+  Engine(const Waker& waker, uint64_t* stats_words, size_t mtu);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Opens the devices and starts the pumps.
+  OpenFault open(const char* tun_name, uint16_t udp_port);
+  // The same with descriptors that were opened elsewhere: one packet per read and write.
+  OpenFault open_with(Fd tun, uint16_t udp_port);
+
+  uint16_t udp_port() const { return shared_.udp.port(); }
+  bool is_dual_stack() const { return shared_.udp.is_dual_stack(); }
+
+  // slots must name every slot that a route uses, each below kMaxPeers.
+  void publish(std::span<const uint16_t> slots, std::span<const Route> routes);
+
+  // The next four: false when there is no such peer (or, for install, when the index is in use).
+  bool set_endpoint(uint16_t slot, const Endpoint& endpoint);
+  bool install(const SessionKeys& keys);
+  bool send_keepalive(uint16_t slot);
+  bool drop(uint32_t local_index);
+
+  void send_datagram(const Endpoint& to, std::span<uint8_t> bytes);
+
+  template <typename Take>
+  void drain_exceptions(Take&& take) {
+    shared_.exceptions.drain(take);
+  }
+
+  // Joins the pumps, wipes the keys, closes the devices. Idempotent.
+  void stop();
+
+ private:
+  OpenFault open_aead();
+  OpenFault start();
+  Peer* peer(uint16_t slot) { return peers_[slot].get(); }
+  static void settle(Peer& peer);
+  void release(std::span<Session* const> retired);
+  void retire(Session* session, std::vector<Session*>& retired);
+
+  Shared shared_;
+  const Evp* evp_ = nullptr;
+  std::unique_ptr<Outbound> outbound_;
+  std::unique_ptr<Inbound> inbound_;
+  pthread_t threads_[2] = {};
+  size_t threads_count_ = 0;
+  std::unique_ptr<const Snapshot> snapshot_;
+  std::vector<std::unique_ptr<Peer>> peers_;  // by slot
+  uint64_t last_peer_id_ = 0;
+};
+
+}  // namespace mesh

@@ -1,0 +1,139 @@
+// The way of a packet in, one batch at a time:
+//
+// 1. a quiescent state, then this batch's table and time
+// 2. receive        UDP until it has nothing more, at most kBatch datagrams
+// 3. demultiplex    by the first four bytes: transport data goes on, handshakes and our own kinds to JavaScript
+// 4. open           index -> session, its time, replay window (a look), ChaCha20-Poly1305 in place, replay window (for good)
+// 5. authenticated  stamps; a responder's first packet confirms its session
+// 6. deliverable    cut to the inner packet's length; its source must lead to the sender
+// 7. write          TUN
+//
+// Whatever fails a step is counted under one name and forgotten.
+
+#include "inbound.h"
+
+#include <poll.h>
+
+#include <cerrno>
+#include <cstring>
+#include <span>
+
+#include "clock.h"
+#include "inner_packet.h"
+#include "wire.h"
+
+namespace mesh {
+namespace {
+
+// A socket reports passing errors (ICMP, memory) one receive at a time; so many without one datagram is a broken socket.
+constexpr uint32_t kErrorsUntilBroken = 1'000;
+
+}  // namespace
+
+Inbound::Inbound(Shared& shared)
+    : shared_(shared),
+      reader_(shared.quiescence.reader(1)),
+      events_(shared.exceptions.inbound()),
+      handed_over_(shared.exceptions.datagrams()) {}
+
+void Inbound::run() {
+  while (!shared_.is_stopping.load()) {
+    if (!pump()) wait();
+  }
+  reader_.offline();
+}
+
+// False when the socket has nothing more to give.
+bool Inbound::pump() {
+  reader_.quiescent(shared_.quiescence);
+  snapshot_ = shared_.snapshot.load();
+  now_ = boot_ms();
+  for (size_t i = 0; i < kBatch; i++) datagrams_[i] = {slots_[i], kSlotBytes, {}};
+  const auto [received, error] = shared_.udp.receive(datagrams_);
+  errors_in_a_row_ = received > 0 || error == EAGAIN ? 0 : errors_in_a_row_ + 1;
+  if (errors_in_a_row_ == kErrorsUntilBroken) shared_.fail(events_, "UDP socket", error);
+
+  size_t count = 0;
+  for (const Datagram& datagram : std::span(datagrams_).first(received)) {
+    switch (demultiplex(datagram.bytes, datagram.length)) {
+      case DatagramKind::malformed: refuse(Counter::udp_malformed); break;
+      case DatagramKind::control: hand_over(datagram); break;
+      case DatagramKind::transport: count += open(datagram, packets_[count]); break;
+    }
+  }
+  const size_t refused = shared_.tun.write(std::span(packets_).first(count));
+  if (refused > 0) shared_.stats.count(Writer::inbound, Counter::tun_write_errors, refused);
+  return error != EAGAIN;
+}
+
+void Inbound::wait() {
+  reader_.offline();
+  pollfd waits[2] = {{shared_.udp.fd(), POLLIN, 0}, {shared_.inbound_event.get(), POLLIN, 0}};
+  ::poll(waits, 2, -1);
+}
+
+void Inbound::hand_over(const Datagram& datagram) {
+  Exception* exception = handed_over_.reserve(ExceptionKind::datagram);
+  if (exception == nullptr) {
+    refuse(Counter::exceptions_lost);
+    return;
+  }
+  exception->from = datagram.peer;
+  exception->at = now_;
+  exception->length = static_cast<uint16_t>(datagram.length);
+  std::memcpy(exception->bytes, datagram.bytes, datagram.length);
+  handed_over_.publish();
+}
+
+// True when `packet` is to be delivered.
+bool Inbound::open(const Datagram& datagram, PacketView& packet) {
+  Session* session = shared_.sessions.find(load_le<uint32_t>(datagram.bytes + 4));
+  if (session == nullptr) return refuse(Counter::udp_unknown_session);
+  const uint64_t counter = load_le<uint64_t>(datagram.bytes + 8);
+  if (now_ >= session->expires_at || counter >= kRejectAfterMessages) return refuse(Counter::udp_expired_session);
+  if (!session->replay.may_accept(counter)) return refuse(Counter::udp_replayed);
+  packet = {datagram.bytes + kTransportHeaderBytes, datagram.length - kTransportMinBytes};
+  if (!session->receive.open(counter, packet.bytes, packet.length)) return refuse(Counter::udp_not_authentic);
+  session->replay.commit(counter);
+  authenticated(*session, packet.length > 0);
+  return packet.length > 0 && is_deliverable(*session->peer, packet);
+}
+
+void Inbound::authenticated(Session& session, bool is_data) {
+  const uint16_t slot = session.peer->slot;
+  shared_.stats.set(slot, Stamp::authenticated_received_at, now_);
+  if (is_data) shared_.stats.set(slot, Stamp::data_received_at, now_);
+  const bool confirms = !session.is_initiator && !session.confirmed.load(std::memory_order_relaxed) &&
+                        session.peer->next.load() == &session;
+  if (!confirms) return;
+  // Unconfirmed until JavaScript can be told: the next packet tries again.
+  Exception* exception = events_.reserve(ExceptionKind::session_confirmed);
+  if (exception == nullptr) {
+    refuse(Counter::exceptions_lost);
+    return;
+  }
+  session.confirmed.store(true, std::memory_order_release);
+  exception->slot = slot;
+  exception->local_index = session.local_index;
+  events_.publish();
+  shared_.work.ask(WorkBoard::Kind::flush, slot);
+}
+
+bool Inbound::is_deliverable(const Peer& sender, PacketView& packet) {
+  InnerPacket inner;
+  if (!parse_inner(packet.bytes, packet.length, inner)) return refuse(Counter::udp_inner_malformed);
+  if (snapshot_->peer(snapshot_->routes.find(inner.version, inner.source)) != &sender) {
+    return refuse(Counter::udp_source_not_allowed);
+  }
+  packet.length = inner.length;
+  shared_.stats.add(sender.slot, Stamp::received_bytes, inner.length);
+  shared_.stats.add(sender.slot, Stamp::received_packets, 1);
+  return true;
+}
+
+bool Inbound::refuse(Counter cause) {
+  shared_.stats.count(Writer::inbound, cause);
+  return false;
+}
+
+}  // namespace mesh

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <string_view>
+
+#include "exceptions.h"
+#include "peer.h"
+#include "quiescence.h"
+#include "session.h"
+#include "stats.h"
+#include "tun.h"
+#include "udp.h"
+#include "work_board.h"
+
+namespace mesh {
+
+// What the two pumps and the control thread share. Everything in it is safe to use from its documented threads.
+struct Shared {
+  Shared(const Waker& waker, uint64_t* stats_words, size_t mtu_in) : stats(stats_words), exceptions(waker), mtu(mtu_in) {}
+
+  Tun tun;
+  Udp udp;
+  Stats stats;
+  Exceptions exceptions;
+  Quiescence quiescence;
+  SessionIndex sessions;
+  std::atomic<const Snapshot*> snapshot{nullptr};
+  WorkBoard work;        // wakes outbound
+  Fd inbound_event;      // wakes inbound
+  std::atomic<bool> is_stopping{false};
+  std::atomic<bool> has_failed{false};
+  const size_t mtu;
+
+  // Ends both pumps at their next batch. Any thread.
+  void stop() {
+    is_stopping.store(true);
+    work.wake();
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t put = ::write(inbound_event.get(), &one, sizeof one);
+  }
+
+  // A device is unusable: report it once, then end both pumps. Called by the pump that owns the source.
+  void fail(Exceptions::Source& source, std::string_view device, int error) {
+    if (is_stopping.load() || has_failed.exchange(true)) return;
+    if (Exception* exception = source.reserve(ExceptionKind::engine_failed)) {
+      exception->slot = static_cast<uint32_t>(error);
+      exception->length = static_cast<uint16_t>(device.copy(reinterpret_cast<char*>(exception->bytes), kDatagramMaxBytes));
+      source.publish();
+    }
+    stop();
+  }
+};
+
+}  // namespace mesh

@@ -1,0 +1,128 @@
+#include "udp.h"
+
+#include <netinet/in.h>
+
+#include <cerrno>
+
+#include "bytes.h"
+#include "limits.h"
+
+namespace mesh {
+namespace {
+
+uint16_t to_network(uint16_t port) { return htons(port); }
+
+void set_option(int fd, int level, int name, int value) { ::setsockopt(fd, level, name, &value, sizeof value); }
+
+// The FORCE form passes rmem_max and wmem_max, but needs CAP_NET_ADMIN.
+void set_buffer(int fd, int forced, int plain) {
+  const int size = kSocketBufferBytes;
+  if (::setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0) set_option(fd, SOL_SOCKET, plain, size);
+}
+
+Endpoint decode(const sockaddr_storage& from) {
+  Endpoint endpoint;
+  if (from.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(from);
+    endpoint.ip.low = uint64_t{0xffff} << 32 | ntohl(v4.sin_addr.s_addr);
+    endpoint.port = ntohs(v4.sin_port);
+  } else {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(from);
+    endpoint.ip = address_v6(v6.sin6_addr.s6_addr);
+    endpoint.port = ntohs(v6.sin6_port);
+  }
+  return endpoint;
+}
+
+}  // namespace
+
+int Udp::open(uint16_t port) {
+  constexpr int kType = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+  family_ = AF_INET6;
+  Fd fd(::socket(AF_INET6, kType, 0));
+  if (!fd && errno == EAFNOSUPPORT) {
+    family_ = AF_INET;
+    fd.reset(::socket(AF_INET, kType, 0));
+  }
+  if (!fd) return errno;
+  if (family_ == AF_INET6) {
+    set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    set_option(fd.get(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_WANT);
+  }
+  // WANT: what exceeds the path's MTU leaves in fragments instead of failing.
+  set_option(fd.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_WANT);
+  set_buffer(fd.get(), SO_RCVBUFFORCE, SO_RCVBUF);
+  set_buffer(fd.get(), SO_SNDBUFFORCE, SO_SNDBUF);
+
+  sockaddr_storage address{};
+  socklen_t length = 0;
+  if (family_ == AF_INET6) {
+    auto& any = reinterpret_cast<sockaddr_in6&>(address);
+    any.sin6_family = AF_INET6;
+    any.sin6_port = to_network(port);
+    length = sizeof any;
+  } else {
+    auto& any = reinterpret_cast<sockaddr_in&>(address);
+    any.sin_family = AF_INET;
+    any.sin_port = to_network(port);
+    length = sizeof any;
+  }
+  if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), length) != 0) return errno;
+  if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) return errno;
+  port_ = decode(address).port;
+  fd_ = std::move(fd);
+  return 0;
+}
+
+Udp::ReceiveResult Udp::receive(std::span<Datagram> slots) {
+  size_t count = 0;
+  while (count < slots.size()) {
+    sockaddr_storage from;
+    socklen_t from_length = sizeof from;
+    Datagram& slot = slots[count];
+    const ssize_t got = ::recvfrom(fd_.get(), slot.bytes, slot.length, 0, reinterpret_cast<sockaddr*>(&from), &from_length);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return {count, errno};
+    slot.length = static_cast<size_t>(got);
+    slot.peer = decode(from);
+    count++;
+  }
+  return {count, 0};
+}
+
+Udp::SendResult Udp::send(std::span<const Datagram> datagrams) {
+  size_t skipped = 0;
+  for (size_t done = 0; done < datagrams.size(); done++) {
+    const Datagram& datagram = datagrams[done];
+    sockaddr_storage to{};
+    const socklen_t to_length = encode(datagram.peer, to);
+    ssize_t put = -1;
+    if (to_length > 0) {
+      do put = ::sendto(fd_.get(), datagram.bytes, datagram.length, MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&to), to_length);
+      while (put < 0 && errno == EINTR);
+      if (put < 0 && errno == EAGAIN) return {done, skipped};
+    }
+    skipped += put < 0;
+  }
+  return {datagrams.size(), skipped};
+}
+
+// 0 when the socket cannot reach the endpoint's family.
+socklen_t Udp::encode(const Endpoint& endpoint, sockaddr_storage& to) const {
+  if (family_ == AF_INET6) {
+    auto& v6 = reinterpret_cast<sockaddr_in6&>(to);
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = to_network(endpoint.port);
+    store_be(v6.sin6_addr.s6_addr, endpoint.ip.high);
+    store_be(v6.sin6_addr.s6_addr + 8, endpoint.ip.low);
+    return sizeof v6;
+  }
+  if (!is_ipv4_mapped(endpoint.ip)) return 0;
+  auto& v4 = reinterpret_cast<sockaddr_in&>(to);
+  v4.sin_family = AF_INET;
+  v4.sin_port = to_network(endpoint.port);
+  v4.sin_addr.s_addr = htonl(static_cast<uint32_t>(endpoint.ip.low));
+  return sizeof v4;
+}
+
+}  // namespace mesh

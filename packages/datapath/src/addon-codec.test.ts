@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { type Endpoint, type ForwardingRoute, MAX_PEERS, parseEndpoint, parsePrefix } from "@mesh/core/ports";
+import { decodeExceptions, encodeEndpoint, encodeTable, readCounters, readTraffic, STATS_WORDS } from "./addon-codec.ts";
+
+test("a table is packed as binding.cc reads it", () => {
+  const { slots, routes } = encodeTable({ peers: [1, 0x1234, 1], routes: [route("10.1.2.0/24", 0x1234), route("fd00::/8", 1)] });
+  assert.equal(hex(slots), "01003412");
+  assert.equal(hex(routes), `0418${"3412"}0a010200${"00".repeat(12)}` + `0608${"0100"}fd${"00".repeat(15)}`);
+  assert.deepEqual(encodeTable({ peers: [], routes: [] }), { slots: new Uint8Array(), routes: new Uint8Array() });
+});
+
+test("a table that contradicts itself is a RangeError", () => {
+  assert.throws(() => encodeTable({ peers: [1], routes: [route("10.0.0.0/8", 2)] }), RangeError);
+  for (const slot of [-1, 1.5, MAX_PEERS, Number.NaN]) assert.throws(() => encodeTable({ peers: [slot], routes: [] }), RangeError);
+});
+
+test("an endpoint is 16 bytes of address and a big-endian port", () => {
+  assert.equal(hex(encodeEndpoint(endpoint("192.0.2.1:51820"))), `${"00".repeat(10)}ffffc0000201ca6c`);
+  assert.equal(hex(encodeEndpoint(endpoint("[2001:db8::1]:1"))), "20010db80000000000000000000000010001");
+  assert.equal(encodeEndpoint(undefined).length, 0);
+});
+
+test("exceptions come out as values with memory of their own", () => {
+  const datagram = record(0, { ip: `${"00".repeat(10)}ffffc0000201`, port: 51_820, at: 77n, payload: "216d7368aa" });
+  const wanted = record(1, { slot: 5 });
+  const confirmed = record(2, { slot: 6, localIndex: 0xfedc_ba98 });
+  const failed = record(3, { slot: 13, payload: Buffer.from("TUN device").toString("hex") });
+  const records = Buffer.concat([datagram, wanted, confirmed, failed]);
+  const exceptions = decodeExceptions(records);
+  records.fill(0);
+  assert.deepEqual(exceptions, [
+    { type: "datagram", from: endpoint("192.0.2.1:51820"), receivedAt: 77, bytes: Uint8Array.of(0x21, 0x6d, 0x73, 0x68, 0xaa) },
+    { type: "session-wanted", slot: 5 },
+    { type: "session-confirmed", slot: 6, localIndex: 0xfedc_ba98 },
+    { type: "engine-failed", reason: "TUN device: EACCES" },
+  ]);
+  assert.deepEqual(decodeExceptions(new Uint8Array()), []);
+});
+
+test("counters are summed over their writers, traffic is read from the slot's own record", () => {
+  const stats = new BigUint64Array(new SharedArrayBuffer(STATS_WORDS * 8));
+  for (let word = 0; word < 48; word++) stats[word] = BigInt(word);
+  const counters = readCounters(stats);
+  assert.equal(counters.udpMalformed, 0 + 16 + 32);
+  assert.equal(counters.exceptionsLost, 12 + 28 + 44);
+  const last = STATS_WORDS - 16;
+  for (let word = 0; word < 16; word++) stats[last + word] = BigInt(word + 1);
+  assert.deepEqual(readTraffic(stats, MAX_PEERS - 1), {
+    sentBytes: 1,
+    sentPackets: 2,
+    dataSentAt: 3,
+    authenticatedSentAt: 4,
+    sendCounter: 5,
+    receivedBytes: 9,
+    receivedPackets: 10,
+    dataReceivedAt: 11,
+    authenticatedReceivedAt: 12,
+  });
+  assert.equal(readTraffic(stats, MAX_PEERS - 2).receivedBytes, 0);
+  assert.throws(() => readTraffic(stats, MAX_PEERS), RangeError);
+});
+
+interface Fields {
+  readonly ip?: string;
+  readonly port?: number;
+  readonly slot?: number;
+  readonly at?: bigint;
+  readonly localIndex?: number;
+  readonly payload?: string;
+}
+
+/** As binding.cc's takeExceptions writes it. */
+function record(kind: number, fields: Fields): Buffer {
+  const payload = Buffer.from(fields.payload ?? "", "hex");
+  const bytes = Buffer.alloc(Math.ceil((48 + payload.length) / 8) * 8);
+  bytes.writeUInt32LE(bytes.length, 0);
+  bytes[4] = kind;
+  Buffer.from(fields.ip ?? "", "hex").copy(bytes, 8);
+  bytes.writeUInt16LE(fields.port ?? 0, 24);
+  bytes.writeUInt16LE(payload.length, 26);
+  bytes.writeUInt32LE(fields.slot ?? 0, 28);
+  bytes.writeBigUInt64LE(fields.at ?? 0n, 32);
+  bytes.writeUInt32LE(fields.localIndex ?? 0, 40);
+  payload.copy(bytes, 48);
+  return bytes;
+}
+
+function route(text: string, slot: number): ForwardingRoute {
+  const prefix = parsePrefix(text);
+  assert.ok(prefix !== undefined);
+  return { prefix, slot };
+}
+
+function endpoint(text: string): Endpoint {
+  const parsed = parseEndpoint(text);
+  assert.ok(parsed !== undefined);
+  return parsed;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}

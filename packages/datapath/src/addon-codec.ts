@@ -1,0 +1,116 @@
+import { getSystemErrorName } from "node:util";
+import {
+  DATAPATH_COUNTERS,
+  type DatapathCounters,
+  type DatapathException,
+  type Endpoint,
+  type ForwardingTable,
+  ipBytes,
+  ipBytes16,
+  ipFamily,
+  ipFromBytes,
+  MAX_PEERS,
+  type PeerSlot,
+  type PeerTraffic,
+} from "@mesh/core/ports";
+
+// Byte layouts shared with the addon. Each is described once, in C++: table, endpoint and exceptions in
+// native/binding.cc, counters and stamps in native/engine/stats.h. Numbers are little-endian.
+
+const ROUTE_BYTES = 20;
+const EXCEPTION_HEAD_BYTES = 48;
+const COUNTER_BLOCK_WORDS = 16;
+const COUNTER_BLOCKS = 3;
+const RECORD_WORDS = 16;
+export const STATS_WORDS: number = COUNTER_BLOCKS * COUNTER_BLOCK_WORDS + MAX_PEERS * RECORD_WORDS;
+
+export interface EncodedTable {
+  readonly slots: Uint8Array;
+  readonly routes: Uint8Array;
+}
+
+/** Throws RangeError when a slot is out of range or a route leads to a slot that is not among the peers. */
+export function encodeTable(table: ForwardingTable): EncodedTable {
+  const peers = new Set(table.peers);
+  const slots = new Uint8Array(peers.size * 2);
+  const slotsView = new DataView(slots.buffer);
+  for (const [i, slot] of [...peers].entries()) slotsView.setUint16(i * 2, checkSlot(slot), true);
+  const routes = new Uint8Array(table.routes.length * ROUTE_BYTES);
+  const routesView = new DataView(routes.buffer);
+  for (const [i, { prefix, slot }] of table.routes.entries()) {
+    if (!peers.has(slot)) throw new RangeError(`route ${prefix.ip}/${prefix.length} leads to slot ${slot}, which has no peer`);
+    const at = i * ROUTE_BYTES;
+    routes[at] = ipFamily(prefix.ip);
+    routes[at + 1] = prefix.length;
+    routesView.setUint16(at + 2, slot, true);
+    routes.set(ipBytes(prefix.ip), at + 4);
+  }
+  return { slots, routes };
+}
+
+/** Address (16 B), then the port, big-endian; nothing for no endpoint. */
+export function encodeEndpoint(endpoint: Endpoint | undefined): Uint8Array {
+  if (endpoint === undefined) return new Uint8Array();
+  const bytes = new Uint8Array(18);
+  bytes.set(ipBytes16(endpoint.ip));
+  bytes[16] = endpoint.port >> 8;
+  bytes[17] = endpoint.port & 255;
+  return bytes;
+}
+
+/** Copies everything out of `records`. */
+export function decodeExceptions(records: Uint8Array): DatapathException[] {
+  const view = new DataView(records.buffer, records.byteOffset, records.byteLength);
+  const exceptions: DatapathException[] = [];
+  for (let at = 0; at < records.length; at += view.getUint32(at, true)) exceptions.push(decodeException(records, view, at));
+  return exceptions;
+}
+
+function decodeException(records: Uint8Array, view: DataView, at: number): DatapathException {
+  const slot = view.getUint32(at + 28, true);
+  const payload = new Uint8Array(records.subarray(at + EXCEPTION_HEAD_BYTES, at + EXCEPTION_HEAD_BYTES + view.getUint16(at + 26, true)));
+  switch (records[at + 4]) {
+    case 0: {
+      const from = { ip: ipFromBytes(records.subarray(at + 8, at + 24)), port: view.getUint16(at + 24, true) };
+      return { type: "datagram", from, receivedAt: Number(view.getBigUint64(at + 32, true)), bytes: payload };
+    }
+    case 1:
+      return { type: "session-wanted", slot };
+    case 2:
+      return { type: "session-confirmed", slot, localIndex: view.getUint32(at + 40, true) };
+    case 3:
+      return { type: "engine-failed", reason: `${new TextDecoder().decode(payload)}: ${getSystemErrorName(-slot)}` };
+    default:
+      throw new TypeError(`the addon reports an exception of an unknown kind: ${records[at + 4]}`);
+  }
+}
+
+export function readTraffic(stats: BigUint64Array, slot: PeerSlot): PeerTraffic {
+  const base = COUNTER_BLOCKS * COUNTER_BLOCK_WORDS + checkSlot(slot) * RECORD_WORDS;
+  const word = (i: number): number => Number(Atomics.load(stats, base + i));
+  return {
+    sentBytes: word(0),
+    sentPackets: word(1),
+    dataSentAt: word(2),
+    authenticatedSentAt: word(3),
+    sendCounter: word(4),
+    receivedBytes: word(8),
+    receivedPackets: word(9),
+    dataReceivedAt: word(10),
+    authenticatedReceivedAt: word(11),
+  };
+}
+
+export function readCounters(stats: BigUint64Array): DatapathCounters {
+  const sum = (i: number): number => {
+    let total = 0n;
+    for (let block = 0; block < COUNTER_BLOCKS; block++) total += Atomics.load(stats, block * COUNTER_BLOCK_WORDS + i);
+    return Number(total);
+  };
+  return Object.fromEntries(DATAPATH_COUNTERS.map((name, i) => [name, sum(i)])) as DatapathCounters;
+}
+
+export function checkSlot(slot: PeerSlot): PeerSlot {
+  if (!Number.isInteger(slot) || slot < 0 || slot >= MAX_PEERS) throw new RangeError(`no slot ${slot}: slots are 0 to ${MAX_PEERS - 1}`);
+  return slot;
+}

@@ -1,0 +1,32 @@
+/** What native/binding.cc exports. Slots and indices are in range and arrays of the right size when these are called. */
+export interface Addon {
+  /** Throws an error with `code` ("aead", "udp", "tun", "threads") and `errno` (a number). */
+  open(tunName: string, mtu: number, udpPort: number, stats: BigUint64Array, onWake: () => void): AddonHandle;
+  close(handle: AddonHandle): void;
+  now(): number;
+  udpPort(handle: AddonHandle): number;
+  isDualStack(handle: AddonHandle): boolean;
+  /** Slots: u16 each. Routes: ROUTE_BYTES each. */
+  publishTable(handle: AddonHandle, slots: Uint8Array, routes: Uint8Array): void;
+  /** Empty: none. False: no peer has the slot. */
+  setEndpoint(handle: AddonHandle, slot: number, endpoint: Uint8Array): boolean;
+  /** Wipes the keys. False: no peer has the slot, or the index is in use. */
+  installSession(
+    handle: AddonHandle,
+    slot: number,
+    localIndex: number,
+    remoteIndex: number,
+    sendKey: Uint8Array,
+    receiveKey: Uint8Array,
+    isInitiator: boolean,
+    expiresAt: number,
+  ): boolean;
+  dropSession(handle: AddonHandle, localIndex: number): boolean;
+  sendKeepalive(handle: AddonHandle, slot: number): boolean;
+  sendDatagram(handle: AddonHandle, to: Uint8Array, bytes: Uint8Array): void;
+  /** Returns how many bytes of `to` it filled with records; see addon-codec.ts. */
+  takeExceptions(handle: AddonHandle, to: Uint8Array): number;
+}
+
+/** One engine, opaque. */
+export type AddonHandle = { readonly brand: "AddonHandle" };

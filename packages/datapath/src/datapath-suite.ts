@@ -1,0 +1,21 @@
+import { describe } from "node:test";
+import { exceptionCases } from "./suite/exception-cases.ts";
+import { inboundCases } from "./suite/inbound-cases.ts";
+import { lifetimeCases } from "./suite/lifetime-cases.ts";
+import { outboundCases } from "./suite/outbound-cases.ts";
+import type { OpenDatapath } from "./suite/rig.ts";
+import { sessionCases } from "./suite/session-cases.ts";
+import { tableCases } from "./suite/table-cases.ts";
+
+/**
+ * What every implementation of the Datapath port must do, byte for byte. Registers node:test tests; needs root, a TUN
+ * driver and a network namespace of its own with `lo` up. The far end of every session is node:dgram and node:crypto.
+ */
+export function datapathSuite(name: string, open: OpenDatapath): void {
+  describe(`${name}: packets out`, () => outboundCases(open));
+  describe(`${name}: packets in`, () => inboundCases(open));
+  describe(`${name}: sessions`, () => sessionCases(open));
+  describe(`${name}: tables`, () => tableCases(open));
+  describe(`${name}: exceptions and datagrams`, () => exceptionCases(open));
+  describe(`${name}: lifetime`, () => lifetimeCases(open));
+}

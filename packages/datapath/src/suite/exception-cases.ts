@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { eventually } from "./eventually.ts";
+import { Remote } from "./remote.ts";
+import { App, ip, type OpenDatapath, OUR_V4, PEER_V4, Rig, TUN_NAME } from "./rig.ts";
+
+export function exceptionCases(open: OpenDatapath): void {
+  test("handshake messages and our own kinds are handed over whole and in order", async (t) => {
+    const rig = await Rig.open(t, open);
+    const sizes = [
+      ["01000000", 148],
+      ["02000000", 92],
+      ["03000000", 64],
+      ["216d7368", 1_500],
+      ["226d7368", 4],
+      ["236d7368", 77],
+    ] as const;
+    const sent = sizes.map(([head, length], i) => Buffer.concat([Buffer.from(head, "hex"), Buffer.alloc(length - 4, 0xa0 + i)]));
+    const before = rig.path.now();
+    for (const bytes of sent) await rig.send(bytes);
+    await eventually("all are handed over", () => rig.exceptions.length >= sent.length);
+    const got = rig.all("datagram");
+    assert.deepEqual(
+      got.map(({ bytes }) => Buffer.from(bytes).toString("hex")),
+      sent.map((bytes) => bytes.toString("hex")),
+    );
+    for (const { from, receivedAt } of got) {
+      assert.deepEqual(from, rig.remote.endpoint); // IPv4 is never shown as mapped IPv6
+      assert.ok(receivedAt >= before && receivedAt <= rig.path.now());
+    }
+    assert.equal(rig.path.readCounters().udpMalformed, 0);
+  });
+
+  test("an IPv6 sender is reported as such", async (t) => {
+    const rig = await Rig.open(t, open);
+    const remote = await Remote.open("::1");
+    t.after(() => remote.close());
+    await remote.send(Buffer.from("216d7368", "hex"), rig.path.info.udpPort);
+    await eventually("it is handed over", () => rig.exceptions.length === 1);
+    assert.deepEqual(rig.all("datagram")[0]?.from, remote.endpoint);
+  });
+
+  test("of a flood, what is not handed over is counted, and packets still pass", async (t) => {
+    const rig = await Rig.open(t, open);
+    const app = await App.open(t, OUR_V4);
+    const session = rig.install(0, "initiator");
+    const total = 20_000;
+    const message = Buffer.concat([Buffer.from("01000000", "hex"), Buffer.alloc(144)]);
+    let sent = 0;
+    while (sent < total) {
+      const burst = Array.from({ length: 100 }, () => rig.send(message));
+      sent += burst.length;
+      await Promise.all(burst);
+    }
+    await rig.send(session.seal(app.packetFrom(PEER_V4, "passes")));
+    assert.equal(await app.next(), `passes from ${PEER_V4}:7`);
+    await eventually("all are accounted for", () => rig.exceptions.length + rig.path.readCounters().exceptionsLost === total);
+  });
+
+  test("datagrams are sent as they are, over both families, and errors are counted", async (t) => {
+    const rig = await Rig.open(t, open);
+    const bytes = Buffer.from("216d736801020304", "hex");
+    rig.path.sendDatagram(rig.remote.endpoint, bytes);
+    assert.deepEqual(await rig.remote.next(), bytes);
+    const remote = await Remote.open("::1");
+    t.after(() => remote.close());
+    rig.path.sendDatagram(remote.endpoint, bytes);
+    assert.deepEqual(await remote.next(), bytes);
+    rig.path.sendDatagram(rig.remote.endpoint, new Uint8Array(65_508)); // one byte more than UDP carries
+    assert.equal(rig.path.readCounters().udpSendErrors, 1);
+  });
+
+  test("a sent datagram comes from the port that info names", async (t) => {
+    const rig = await Rig.open(t, open);
+    const other = open({ tunName: "meshsuite1", mtu: 1420, udpPort: 0, onExceptions: (batch) => rig.exceptions.push(...batch) });
+    t.after(() => other.close());
+    rig.path.sendDatagram({ ip: "127.0.0.1" as typeof OUR_V4, port: other.info.udpPort }, Buffer.from("226d7368", "hex"));
+    await eventually("it arrives", () => rig.exceptions.length === 1);
+    assert.deepEqual(rig.all("datagram")[0]?.from, { ip: "127.0.0.1", port: rig.path.info.udpPort });
+  });
+
+  test("packets that cannot be sent are counted, and later ones leave", async (t) => {
+    const rig = await Rig.open(t, open);
+    const app = await App.open(t, OUR_V4);
+    const session = rig.install(0, "initiator");
+    rig.path.setEndpoint(0, { ip: "203.0.113.9" as typeof OUR_V4, port: 9 }); // no route there
+    await app.send("unreachable", PEER_V4);
+    await rig.counted("udpSendErrors", 1);
+    rig.path.setEndpoint(0, rig.remote.endpoint);
+    await app.send("reachable", PEER_V4);
+    assert.equal(Buffer.from((await rig.nextPacket(session)).payload).toString(), "reachable");
+  });
+
+  test("a TUN device taken away is reported once", async (t) => {
+    const rig = await Rig.open(t, open);
+    ip("link", "delete", "dev", TUN_NAME);
+    await eventually("the engine fails", () => rig.all("engine-failed").length === 1);
+    assert.match(rig.all("engine-failed")[0]?.reason ?? "", /TUN/);
+    rig.path.publishTable({ peers: [], routes: [] }); // calls still return
+    await rig.path.close();
+  });
+}
