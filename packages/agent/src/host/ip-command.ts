@@ -15,6 +15,9 @@ const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
  */
 const MONITOR_SCRIPT = '"$0" monitor link address route & exec >&- 2>&-; read -r _; kill "$!"';
 
+/** Of what the monitor said, in characters: its last words may come in pieces. */
+const MAX_SAID = 500;
+
 /** `failed` is the command that did not work, as a person would type it; `output` is what `ip` said about it. */
 export type IpOutcome =
   | { readonly ok: true; readonly output: string }
@@ -69,7 +72,7 @@ export class IpCommand {
     child.once("close", () => end(said.trim() || "it ended"));
     // It writes here when the kernel had more news than the socket could hold: something changed, too.
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      said = text;
+      said = (said + text).slice(-MAX_SAID);
       onNews();
     });
     child.once("error", (error) => end(error.message));
