@@ -74,22 +74,22 @@ class FilesReport {
   passed(event: EventData.TestPass): void {
     if (isWholeFile(event)) {
       // node:test reports a file without tests, or one that called process.exit(0) before the first was done, as a passing test.
-      this.#fail(event.file, event.name, ENDED_EARLY);
+      this.#fail(fileOf(event), event.name, ENDED_EARLY);
     } else if (event.skip !== undefined || event.todo !== undefined) {
       this.#skip(event);
     } else if (event.details.type !== "suite") {
       this.#passed += 1;
-      this.#file(event.file).passed += 1;
+      this.#file(fileOf(event)).passed += 1;
     }
   }
 
   failed(event: EventData.TestFail): void {
     if (event.skip !== undefined || event.todo !== undefined) this.#skip(event);
-    else if (!isParentOfFailed(event)) this.#fail(event.file, event.name, describeError(event.details.error), event.line);
+    else if (!isParentOfFailed(event)) this.#fail(fileOf(event), event.name, describeError(event.details.error), event.line);
   }
 
   wrote(event: EventData.TestStdout | EventData.TestStderr): void {
-    this.#file(event.file).output += event.message;
+    this.#file(fileOf(event)).output += event.message;
   }
 
   finished(event: EventData.TestSummary): void {
@@ -126,7 +126,7 @@ class FilesReport {
   #skip(event: EventData.TestPass | EventData.TestFail): void {
     const reason = [event.skip, event.todo].find((value) => typeof value === "string" && value !== "") ?? "no reason given";
     this.#skips.push(`${event.name} (${event.file === undefined ? "?" : shown(event.file)}): ${reason}`);
-    this.#file(event.file).skipped += 1;
+    this.#file(fileOf(event)).skipped += 1;
   }
 
   #file(file: string | undefined): FileState {
@@ -135,6 +135,11 @@ class FilesReport {
     this.#files.set(key, known);
     return known;
   }
+}
+
+/** The file that was run; `file` itself is where the test stands, which may be a module that several test files share. */
+function fileOf(event: EventData.LocationInfo): string | undefined {
+  return (event as { readonly entryFile?: string }).entryFile ?? event.file;
 }
 
 function isWholeFile(event: EventData.TestPass): boolean {

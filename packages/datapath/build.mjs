@@ -75,9 +75,9 @@ function findCompiler() {
  * @returns {Promise<import("./build.d.mts").BuildResult>}
  */
 async function compile(compiler, addon) {
-  const headers = join(dirname(createRequire(import.meta.url).resolve("node-api-headers/package.json")), "include");
   const scratch = mkdtempSync(join(ROOT, "build", "tmp-"));
   try {
+    const headers = join(dirname(createRequire(import.meta.url).resolve("node-api-headers/package.json")), "include");
     const jobs = sourceFiles()
       .filter((file) => file.endsWith(".cc"))
       .map((file, i) => ({ file, object: join(scratch, `${i}.o`) }));

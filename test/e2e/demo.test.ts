@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { assertGone } from "./lab/assert-gone.ts";
 import { labRefusal } from "./lab/lab.ts";
-import { listNamespaces } from "./lab/lab-record.ts";
+import type { LabRecord } from "./lab/lab-record.ts";
+import { readRecords } from "./lab/lab-record.ts";
 import { exitOf } from "./lab/run-command.ts";
 
 const skip: string | false = labRefusal() ?? (!existsSync("/dev/net/tun") && "/dev/net/tun is missing");
@@ -39,15 +41,16 @@ interface DemoRun {
   readonly output: string;
 }
 
-/** Runs the demo, interrupted as a terminal does it once it has written `moment`, and checks that the host is as it was. */
+/** Runs the demo, interrupted as a terminal does it once it has written `moment`, and checks that nothing of its lab is left. */
 async function runDemo(moment?: string): Promise<DemoRun> {
-  const before = traces();
   const child = spawn(process.execPath, [DEMO], { stdio: ["ignore", "pipe", "pipe"], detached: true });
   let output = "";
+  let lab: LabRecord | undefined;
   let interrupted = false;
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8").on("data", (text: string) => {
       output += text;
+      lab ??= readRecords().find(({ ownerPid }) => ownerPid === child.pid);
       if (interrupted || moment === undefined || !output.includes(moment) || child.pid === undefined) return;
       interrupted = true;
       // A terminal sends it to the whole process group.
@@ -55,14 +58,7 @@ async function runDemo(moment?: string): Promise<DemoRun> {
     });
   }
   const code = await exitOf(child);
-  assert.deepEqual(traces(), before, output);
+  assert.ok(lab !== undefined, output);
+  assertGone(lab);
   return { code, output };
-}
-
-/** Namespaces, records of labs, temporary directories and agents. */
-function traces(): readonly string[] {
-  const files = ["/run/mesh-lab", "/tmp"].flatMap((directory) =>
-    existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [],
-  );
-  return [...listNamespaces(), ...files.filter((file) => file.includes("mesh-lab"))].sort();
 }

@@ -42,7 +42,7 @@ import {
 } from "@mesh/core/ports";
 import type { Logger } from "pino";
 import { openApiServer } from "./api/api-server.ts";
-import { askToJoin } from "./control/ask-to-join.ts";
+import { askToJoin, JoinUnansweredError } from "./control/ask-to-join.ts";
 import { openControlPlane } from "./control/control-plane.ts";
 import { type DataPlane, openDataPlane } from "./data/data-plane.ts";
 import { hostName } from "./host/host-name.ts";
@@ -60,8 +60,6 @@ export interface AgentOptions {
   readonly clock: Clock;
   readonly channel: LaunchChannel;
   readonly process: ProcessEvents & { geteuid?(): number };
-  /** Lines go to standard error too. */
-  readonly foreground: boolean;
 }
 
 const DEFAULT_NETWORK = "mesh";
@@ -84,7 +82,7 @@ export async function startAgent(options: AgentOptions): Promise<void> {
   requireRoot(options);
   const isNew = !(await stateDirectoryExists(files.directory));
   const store = await openStore(files.directory);
-  const opened = openLog({ file: files.log, level: order.logLevel ?? "info", foreground: options.foreground });
+  const opened = openLog({ file: files.log, level: order.logLevel ?? "info", foreground: order.foreground ?? false });
   const shutdown = new Shutdown({ process: options.process, clock, log: opened.log });
   shutdown.add("log", () => opened.close());
   const agent = new Agent({ ...options, files, store, log: opened.log, shutdown, network, invite });
@@ -119,7 +117,7 @@ interface Running {
 }
 
 class Agent {
-  /** A membership was found or made, or may have been: a failure must not take it away. */
+  /** A membership was found or made, or may have been given: a failure must not take it away. */
   hasSomethingToKeep = false;
   readonly #parts: Parts;
   readonly #commands = new Map<number, (result: CommandResult) => void>();
@@ -268,6 +266,8 @@ class Agent {
         return { ...joined, root: undefined };
       } catch (error) {
         if (error instanceof MeshError) throw error; // an answer, and it was no
+        // The network may know this node's key by now: asked again with the same key, it gives the same answer.
+        if (error instanceof JoinUnansweredError) this.hasSomethingToKeep = true;
         tried.push(error instanceof Error ? error.message : String(error));
       }
     }

@@ -8,7 +8,7 @@ const channel = new LaunchChannel(openProgressLine(), () => process.uptime() * 1
 try {
   const clock = systemClock(bootTime);
   const order = await readLaunchOrder(process.stdin, clock);
-  await startAgent({ order, clock, channel, process, foreground: process.stderr.isTTY === true });
+  await startAgent({ order, clock, channel, process });
 } catch (error) {
   channel.failed(error);
   process.exitCode = 1;

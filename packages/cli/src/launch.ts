@@ -104,7 +104,7 @@ function spawnAgent(order: LaunchOrder, { program, env, foreground }: LaunchOpti
   });
   // An agent that died at once closes its input before the order is written; its end says more than EPIPE.
   child.stdin?.on("error", () => {});
-  child.stdin?.end(`${JSON.stringify(order)}\n`);
+  child.stdin?.end(`${JSON.stringify(foreground ? { ...order, foreground } : order)}\n`);
   return child;
 }
 

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { InviteView, PeerView, RoutesView, StatusView } from "@mesh/core/api";
+import { residentOf } from "../../bench/resident.ts";
 import type { Lab, LabHost } from "./lab.ts";
 import type { CommandResult } from "./run-command.ts";
 
@@ -93,6 +94,12 @@ export class MeshAgent {
   /** Of the agent that serves; undefined when none runs. */
   pid(): number | undefined {
     return this.host.pids().find((pid) => commandLine(pid).some((word) => word.endsWith(AGENT_ENTRY)));
+  }
+
+  /** Megabytes resident of its agent. */
+  resident(): number {
+    const pid = this.pid();
+    return pid === undefined ? 0 : residentOf(pid);
   }
 
   /** As a crash or a power cut: no goodbye, nothing undone. Returns when the process is gone. */

@@ -1,14 +1,12 @@
 import { mustRun } from "./run-command.ts";
 import type { LinkEnd, NodeSpec, Topology } from "./topology.ts";
 
-/** Kernel settings of every node, below /proc/sys/net; `all` and `default` before there are devices, so that each is born with them. */
+/** Kernel settings of every node, below /proc/sys/net; set before there are devices, so that each is born with them. */
 const NODE_SETTINGS: Readonly<Record<string, string>> = {
   // Duplicate address detection would keep each IPv6 address unusable for its first second.
   "ipv6/conf/default/accept_dad": "0",
-  "ipv6/conf/all/accept_dad": "0",
   // An address survives its device going down, as IPv4's do: a link that is plugged in again is as it was.
   "ipv6/conf/default/keep_addr_on_down": "1",
-  "ipv6/conf/all/keep_addr_on_down": "1",
 };
 
 const ROUTER_SETTINGS: Readonly<Record<string, string>> = {

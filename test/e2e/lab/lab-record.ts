@@ -85,7 +85,8 @@ export function listNamespaces(): readonly string[] {
   return lines.map((line) => line.split(" ")[0] ?? "").filter((name) => name !== "");
 }
 
-function readRecords(): readonly LabRecord[] {
+/** Of all labs on this machine. */
+export function readRecords(): readonly LabRecord[] {
   let names: readonly string[];
   try {
     names = readdirSync(RECORDS).filter((name) => name.endsWith(".json"));

@@ -30,12 +30,17 @@ export interface JoinQuestion {
   readonly log: Logger;
 }
 
+/** The member was reached and told; what it made of the request is not known. The same node may ask again: it gets the same answer. */
+export class JoinUnansweredError extends Error {
+  override readonly name = "JoinUnansweredError";
+}
+
 /** A member answers within 15 s and may take 5 s more for each of request and response. */
 const RESPONSE_TIMEOUT: Millis = JOIN_ANSWER_TIMEOUT + 2 * JOIN_IO_TIMEOUT;
 
 /**
  * The response of a member to the request. Rejects with one sentence for people when the member is not reached, is
- * someone else, hangs up (it refuses, or does not answer in time), or when `signal` is aborted.
+ * someone else, or when `signal` is aborted; with JoinUnansweredError when it hangs up or does not answer in time.
  */
 export async function askToJoin(question: JoinQuestion): Promise<Uint8Array> {
   const { member, request, signal, clock } = question;
@@ -57,7 +62,7 @@ export async function askToJoin(question: JoinQuestion): Promise<Uint8Array> {
       return await frames.read(deadline);
     });
   } catch (error) {
-    throw new Error(`Member ${who} gave no answer: ${messageOf(error)}.`, { cause: error });
+    throw new JoinUnansweredError(`Member ${who} gave no answer: ${messageOf(error)}.`, { cause: error });
   } finally {
     secured.abort(new Error("the join exchange is over"));
   }

@@ -202,7 +202,7 @@ describe("control plane", { concurrency: 4 }, () => {
   it("never dials an address of the overlay", async () => {
     const b = await member("overlay-b");
     const a = await member("overlay-a", { isOverlay: (ip) => ip === LOOPBACK });
-    const inOverlay = createServer().listen(0, LOOPBACK);
+    const inOverlay = createServer().listen(0, LOOPBACK).unref();
     await once(inOverlay, "listening");
     let dials = 0;
     inOverlay.on("connection", (socket) => {
@@ -217,7 +217,7 @@ describe("control plane", { concurrency: 4 }, () => {
 
   it("links through the second endpoint when the first is silent", async () => {
     const [a, b] = [await member("silent-a"), await member("silent-b")];
-    const silent = createServer().listen(0, LOOPBACK);
+    const silent = createServer().listen(0, LOOPBACK).unref();
     await once(silent, "listening");
     const held: Socket[] = [];
     silent.on("connection", (socket) => held.push(socket));
@@ -281,7 +281,7 @@ describe("control plane", { concurrency: 4 }, () => {
     const [a, b] = [await openMember("close-a", { clock }), await member("close-b")];
     await link(a, b);
     // A dial that hangs, a stranger that waits for an answer, a carried request that waits for one.
-    const silent = createServer().listen(0, LOOPBACK);
+    const silent = createServer().listen(0, LOOPBACK).unref();
     await once(silent, "listening");
     const held = once(silent, "connection");
     a.control.connect(await nodeOfSeed(seedOf("nobody")), [{ ip: LOOPBACK, port: (silent.address() as AddressInfo).port }]);

@@ -43,7 +43,7 @@ describe("libp2p node", () => {
     const port = await (await node("first")).listen({ ip: undefined, port: 0 });
     await assert.rejects((await node("second")).listen({ ip: undefined, port }), isTaken);
     if (!hasIpv6) return;
-    const other = createServer().listen({ host: "::", port: 0, ipv6Only: true });
+    const other = createServer().listen({ host: "::", port: 0, ipv6Only: true }).unref();
     await once(other, "listening");
     await assert.rejects((await node("third")).listen({ ip: undefined, port: (other.address() as AddressInfo).port }), isTaken);
     other.close();

@@ -6,7 +6,7 @@ import { withDeadline } from "./deadline.ts";
  * after the other, so that two silent addresses before the good one fail the whole dial.
  */
 export const HEAD_START: Millis = 250;
-/** For one endpoint, TCP and handshake: three retransmitted SYNs (1 + 2 s) and a slow handshake fit. */
+/** For one endpoint, TCP and handshake: two retransmitted SYNs (after 1 and 3 s) and a handshake fit. */
 export const ENDPOINT_TIMEOUT: Millis = 5_000;
 
 export interface Race<T> {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import { SUMMARY_ENTRY_BYTES } from "@mesh/core/ports";
+import { SeededRandom } from "@mesh/core/testing";
 import {
   BUCKET_BYTES,
   BUCKETS,
@@ -129,11 +129,8 @@ describe("record sync", () => {
   });
 
   it("makes 50 random pairs of sets equal (seed 7)", async () => {
-    let seed = createHash("sha256").update("7").digest();
-    const next = (limit: number): number => {
-      seed = createHash("sha256").update(seed).digest();
-      return seed.readUInt32BE(0) % limit;
-    };
+    const random = new SeededRandom(7);
+    const next = (limit: number): number => random.below(limit);
     for (let round = 0; round < 50; round++) {
       const [a, b] = [recordsOf(), recordsOf()];
       for (let i = next(60); i > 0; i--) a.merge(testRecord(`r${next(80)}`, BigInt(next(3)), 40 + next(500)));
@@ -237,18 +234,14 @@ describe("frames of record sync", () => {
   });
 
   it("of 20,000 random inputs give records or a fault (seed 11)", () => {
-    let seed = createHash("sha256").update("11").digest();
+    const random = new SeededRandom(11);
     for (let i = 0; i < 20_000; i++) {
-      seed = createHash("sha256").update(seed).digest();
-      const input = Buffer.concat([
-        Buffer.of((seed[0] ?? 0) & 1),
-        seed.subarray(1, 1 + ((seed[1] ?? 0) % 31)).map((byte, at) => (at % 3 === 0 ? 0 : byte)),
-      ]);
+      const input = random.bytes(random.below(70)).map((byte, at) => (at === 0 ? byte & 1 : at % 3 === 0 ? byte : 0));
       for (const decode of [() => decodeRecords(input), () => decodeSummary(input, new Set())]) {
         try {
           decode();
         } catch (error) {
-          assert.ok(error instanceof SyncFault, `${input.toString("hex")}: ${String(error)}`);
+          assert.ok(error instanceof SyncFault, `${Buffer.from(input).toString("hex")}: ${String(error)}`);
         }
       }
     }

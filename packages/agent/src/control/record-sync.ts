@@ -116,7 +116,7 @@ async function exchangeSummaries({ frames, isInitiator, digest }: SyncSession, d
   return { buckets, theirSummary: offer.summary, isPartial: buckets.length < differing.length };
 }
 
-/** As many as one frame holds the summaries of, and at least one: a single bucket fits up to 4.6 million records in all. */
+/** As many as one frame holds the summaries of, and always one up to 4.7 million records in all. */
 function bucketsThatFit(digest: Digest, buckets: readonly number[]): readonly number[] {
   let length = SELECTION_BYTES;
   const fitting: number[] = [];

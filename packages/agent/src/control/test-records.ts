@@ -19,13 +19,17 @@ interface Entry {
 /** Keeps the highest sequence of each id. */
 export class TestRecords implements RecordDigest {
   readonly #entries = new Map<string, Entry>();
+  readonly #buckets: readonly Map<string, Entry>[] = Array.from({ length: 256 }, () => new Map());
 
   merge(record: Uint8Array): boolean {
     const id = Buffer.from(record.subarray(0, 32));
     const sequence = Buffer.from(record).readBigUInt64BE(32);
-    const known = this.#entries.get(id.toString("hex"));
+    const name = id.toString("hex");
+    const known = this.#entries.get(name);
     if (known !== undefined && known.sequence >= sequence) return false;
-    this.#entries.set(id.toString("hex"), { id, sequence, hash: sha256(record).subarray(0, 16), record });
+    const entry = { id, sequence, hash: sha256(record).subarray(0, 16), record };
+    this.#entries.set(name, entry);
+    this.#buckets[id[0] ?? 0]?.set(name, entry);
     return true;
   }
 
@@ -69,8 +73,7 @@ export class TestRecords implements RecordDigest {
   }
 
   #in(buckets: readonly number[]): readonly Entry[] {
-    const wanted = new Set(buckets);
-    return [...this.#entries.values()].filter(({ id }) => wanted.has(id[0] ?? 0)).sort((a, b) => Buffer.compare(a.id, b.id));
+    return buckets.flatMap((bucket) => [...(this.#buckets[bucket]?.values() ?? [])]).sort((a, b) => Buffer.compare(a.id, b.id));
   }
 }
 

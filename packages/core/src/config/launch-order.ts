@@ -1,4 +1,4 @@
-import { number, object, oneOf, openObject, optional, type Shape, text, wholeNumber } from "./shape.ts";
+import { flag, number, object, oneOf, openObject, optional, type Shape, text, wholeNumber } from "./shape.ts";
 
 /**
  * What the CLI tells a new agent process on its standard input, as one JSON line. Secrets (an invite) travel here and
@@ -21,6 +21,8 @@ export const launchOrder: Shape<LaunchOrder> = object({
   /** `addr:port` of the TCP control plane. */
   listen: optional(text),
   logLevel: optional(oneOf("trace", "debug", "info", "warn", "error")),
+  /** Log lines go to standard error too. */
+  foreground: optional(flag),
 });
 
 export interface LaunchOrder {
@@ -35,6 +37,7 @@ export interface LaunchOrder {
   readonly udpPort?: number;
   readonly listen?: string;
   readonly logLevel?: "trace" | "debug" | "info" | "warn" | "error";
+  readonly foreground?: boolean;
 }
 
 /**

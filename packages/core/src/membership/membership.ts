@@ -1,3 +1,4 @@
+import { MAX_NAME_BYTES } from "../bytes/name.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { Certificate } from "../records/certificate.ts";
 import type { SignedRecord } from "../records/record.ts";
@@ -109,12 +110,15 @@ function ownsNumberBefore(a: Certificate, b: Certificate): boolean {
 function named(claims: readonly Claim[], ownerOf: ReadonlyMap<number, Claim>): ReadonlyMap<NodeId, Member> {
   const names = new Map<NodeId, string>();
   const taken = new Set<string>();
+  const suffixes = new Map<string, number>(); // by name, the first not tried: thousands of one name must not cost their square
   const byAssignment = claims.toSorted(
     ({ certificate: a }, { certificate: b }) => a.assignedWallAt - b.assignedWallAt || (a.subject < b.subject ? -1 : 1),
   );
   for (const { certificate } of byAssignment) {
     let name = certificate.name;
-    for (let n = 2; taken.has(name); n++) name = `${certificate.name}-${n}`;
+    let n = suffixes.get(certificate.name) ?? 2;
+    for (; taken.has(name); n++) name = suffixed(certificate.name, n);
+    suffixes.set(certificate.name, n);
     taken.add(name);
     names.set(certificate.subject, name);
   }
@@ -126,4 +130,10 @@ function named(claims: readonly Claim[], ownerOf: ReadonlyMap<number, Claim>): R
       return [id, { id, certificate, record, name: names.get(id) ?? certificate.name, isConflicted }];
     }),
   );
+}
+
+/** Still one DNS label: the name gives way to the suffix. */
+function suffixed(name: string, n: number): string {
+  const suffix = `-${n}`;
+  return name.slice(0, MAX_NAME_BYTES - suffix.length) + suffix;
 }

@@ -65,7 +65,7 @@ export class AdmissionDesk {
     answer: (invite: InviteView) => readonly NodeEffect[],
   ): readonly NodeEffect[] {
     const { crypto, random, key } = this.#node;
-    if (this.#own().role !== "admin") {
+    if (!this.#mayAdmit(this.#own())) {
       throw new MeshError(
         "invite/not-admin",
         "This node is not an admin, so it cannot invite.",
@@ -144,7 +144,7 @@ export class AdmissionDesk {
     const { crypto, key, trust, book } = this.#node;
     const context = { crypto, key, network: trust.network, plan: trust.plan, membership: book.membership, wallNow: this.#node.wallNow() };
     const own = this.#own();
-    if (own.role !== "admin") return { outcome: "refused", reason: "not-admin" };
+    if (!this.#mayAdmit(own)) return { outcome: "refused", reason: "not-admin" };
     const admission = admit(this.#ledger, request, { ...context, certificate: this.#certificate, grant: own.grant });
     if (admission.outcome !== "grant-used-up") return admission;
     const grant = this.#extendGrant(own);
@@ -171,6 +171,11 @@ export class AdmissionDesk {
       { type: "log", level: "info", message: "refused a request to join", fields: { reason } },
       { type: "answer-join", id, response: encodeJoinResponse({ outcome: "refused", reason }) },
     ];
+  }
+
+  /** Whom an admin that was removed would admit, nobody would believe. */
+  #mayAdmit(own: Certificate): boolean {
+    return own.role === "admin" && !this.#node.book.membership.former.has(own.subject);
   }
 
   #own(): Certificate {

@@ -25,6 +25,8 @@ import { type LinkQuality, SimNetwork } from "./sim-network.ts";
 /** How often a real agent reads the engine's stamps. */
 const TRAFFIC_INTERVAL: Millis = 500;
 const FSYNC_TIME: Millis = 2;
+/** Which of two keys is the lower one decides conflicts, so not every seed has the same keys. */
+const KEY_SETS = 4;
 export const GOOD_LINK: LinkQuality = { latency: 20, jitter: 5, loss: 0, duplication: 0 };
 
 /** Whole nodes on one simulated network, from one seed. */
@@ -39,6 +41,7 @@ export class SimMesh {
   /** Of the network that was founded here, for tests that sign in its name. */
   root: SigningKey | undefined;
   readonly #seed: number;
+  readonly #keysOfName = new Map<string, number>();
 
   constructor(options: { readonly seed: number; readonly crypto: Crypto; readonly quality?: LinkQuality }) {
     this.#seed = options.seed;
@@ -54,12 +57,19 @@ export class SimMesh {
     return SeededRandom.named(this.#seed, name);
   }
 
+  /** A key nobody else of this mesh has. Many seeds share it, so that a memoising Crypto makes it and its agreements once. */
+  freshKey(name: string): SigningKey {
+    const count = (this.#keysOfName.get(name) ?? 0) + 1;
+    this.#keysOfName.set(name, count);
+    return this.crypto.signingKey(SeededRandom.named(this.#seed % KEY_SETS, `key ${count} of ${name}`).bytes(32));
+  }
+
   /** The first node: holds root, is an admin. */
   found(name: string): SimNode {
     const node = new SimNode(this, name);
     const prefix4 = parsePrefix("10.77.0.0/16");
     if (prefix4 === undefined) throw new TypeError("prefix");
-    const root = this.crypto.signingKey(this.random.bytes(32));
+    const root = this.freshKey(`root of ${name}`);
     this.root = root;
     const { crypto, clock } = this;
     const founded = foundNetwork({
@@ -179,7 +189,7 @@ export class SimNode {
   constructor(mesh: SimMesh, name: string) {
     this.#mesh = mesh;
     this.name = name;
-    this.key = mesh.crypto.signingKey(mesh.random.bytes(32));
+    this.key = mesh.freshKey(name);
     this.id = nodeId(this.key.publicKey);
     const ip = parseIp(`198.18.${mesh.random.below(250)}.${1 + mesh.random.below(250)}`);
     if (ip === undefined) throw new TypeError("address");

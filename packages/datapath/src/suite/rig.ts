@@ -111,6 +111,11 @@ export class Rig {
     return decodeInnerUdp(session.open(await this.remote.next()).plaintext);
   }
 
+  /** The payload of the next packet. */
+  async nextText(session: RemoteSession): Promise<string> {
+    return Buffer.from((await this.nextPacket(session)).payload).toString();
+  }
+
   /** The exceptions of one type so far. */
   all<T extends DatapathException["type"]>(type: T): ExceptionOf<T>[] {
     return this.exceptions.filter((exception): exception is ExceptionOf<T> => exception.type === type);

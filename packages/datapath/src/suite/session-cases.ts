@@ -11,7 +11,7 @@ export function sessionCases(open: OpenDatapath): void {
     await app.send("early", PEER_V4);
     await eventually("a session is wanted", () => rig.all("session-wanted").length === 1);
     await rig.send(session.keepalive());
-    assert.equal(Buffer.from((await rig.nextPacket(session)).payload).toString(), "early");
+    assert.equal(await rig.nextText(session), "early");
     await rig.send(session.keepalive());
     await rig.send(session.seal(app.packetFrom(PEER_V4, "data")));
     assert.equal(await app.next(), `data from ${PEER_V4}:7`);
@@ -89,9 +89,10 @@ export function sessionCases(open: OpenDatapath): void {
     assert.equal(rig.all("session-confirmed")[0]?.localIndex, session.keys.localIndex);
   });
 
-  test("when both ends initiate at once, our session seals and both open", async (t) => {
+  test("when both ends initiate at once, our session seals and both open, until the next rekey", async (t) => {
     const rig = await Rig.open(t, open);
     const app = await App.open(t, OUR_V4);
+    const old = rig.install(0, "initiator");
     const theirs = rig.install(0, "responder");
     const ours = rig.install(0, "initiator");
     await rig.send(theirs.seal(app.packetFrom(PEER_V4, "by theirs")));
@@ -101,6 +102,11 @@ export function sessionCases(open: OpenDatapath): void {
     await app.send("out", PEER_V4);
     await rig.nextPacket(ours);
     assert.deepEqual(rig.all("session-confirmed"), []);
+    await rig.send(old.keepalive());
+    await rig.counted("udpUnknownSession", 1);
+    rig.install(0, "initiator");
+    await rig.send(theirs.keepalive());
+    await rig.counted("udpUnknownSession", 2);
   });
 
   test("an expired session neither opens nor seals, and one is wanted", async (t) => {
@@ -119,7 +125,7 @@ export function sessionCases(open: OpenDatapath): void {
     rig.path.sendKeepalive(0);
     await eventually("a session is wanted", () => rig.all("session-wanted").length === 1);
     const fresh = rig.install(0, "initiator");
-    assert.equal(Buffer.from((await rig.nextPacket(fresh)).payload).toString(), "too late");
+    assert.equal(await rig.nextText(fresh), "too late");
   });
 
   test("a dropped session is forgotten; its peer has none", async (t) => {
@@ -140,7 +146,7 @@ export function sessionCases(open: OpenDatapath): void {
     const sessions = [rig.install(0, "initiator"), rig.install(1, "initiator")] as const;
     for (const [slot, address] of [[0, "10.77.1.5"] as const, [1, "10.77.2.5"] as const]) {
       await app.send(`to slot ${slot}`, address as typeof OUR_V4);
-      assert.equal(Buffer.from((await rig.nextPacket(sessions[slot])).payload).toString(), `to slot ${slot}`);
+      assert.equal(await rig.nextText(sessions[slot]), `to slot ${slot}`);
       await rig.send(sessions[slot].seal(app.packetFrom(address as typeof OUR_V4, `from slot ${slot}`)));
       assert.equal(await app.next(), `from slot ${slot} from ${address}:7`);
       assert.equal(rig.path.readTraffic(slot).receivedPackets, 1);
