@@ -9,7 +9,7 @@ import { networkId } from "../ids/network-id.ts";
 import { type NodeId, nodeId, parseNodeId, shortId } from "../ids/node-id.ts";
 import type { InviteMember } from "../membership/invite.ts";
 import type { Member } from "../membership/membership.ts";
-import { RecordBook } from "../membership/record-book.ts";
+import { RecordBook, type RecordRefusal } from "../membership/record-book.ts";
 import { Trust } from "../membership/trust.ts";
 import { isUsableCandidate } from "../path/candidate.ts";
 import type { ControlEvent, ControlQueries } from "../ports/control-plane.ts";
@@ -49,6 +49,9 @@ export interface MeshNodeOptions {
 
 /** Records that changed are written this much later, so that a burst is one write. They can be had again from any member. */
 const RECORDS_WRITE_DELAY: Millis = seconds(2);
+
+/** Faults of records that an honest member may pass on: the author's certificate may be on the way here, or its version newer than ours. */
+const BLAMELESS: ReadonlySet<RecordRefusal> = new Set(["not-entitled", "too-many", "unknown-version"]);
 
 /** Records learned by sync are gossiped on when they are few: news reach those we are linked to without waiting for their sync. */
 const MAX_FORWARDED = 16;
@@ -147,7 +150,7 @@ export class MeshNode {
       isRemoved: (node) => this.#book.membership.former.has(node),
       judgeRecord: (record) => {
         const verdict = this.#book.judge(record);
-        if (verdict.outcome === "refused") return verdict.fault === "not-entitled" ? "ignore" : "reject"; // its certificate may be on the way
+        if (verdict.outcome === "refused") return BLAMELESS.has(verdict.fault) ? "ignore" : "reject";
         return verdict.outcome === "new" ? "accept" : "ignore";
       },
       digest: this.#book.set,

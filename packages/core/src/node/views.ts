@@ -63,7 +63,7 @@ export function statusView(parts: ViewParts, sources: ViewSources): StatusView {
     tunnel: { device: device.name, mtu: device.mtu, udpPort: snapshot.udpPort, backend: device.backend },
     control: { listen: listen.map(formatEndpoint), links: links.size },
     peers: peersOf(parts).map((member) => peerView(parts, member, sources)),
-    health: health(parts, own),
+    health: health(parts, own, sources.now),
     counters: { ...counters.view(), ...Object.fromEntries(engine.map(([name, count]) => [`datapath.${name}`, count])) },
   };
 }
@@ -155,7 +155,7 @@ function peerView(parts: ViewParts, member: Member, { now, traffic }: ViewSource
   };
 }
 
-function health(parts: ViewParts, own: Member | undefined): readonly HealthView[] {
+function health(parts: ViewParts, own: Member | undefined, now: Millis): readonly HealthView[] {
   const { membership, id, links, collision, engineFailure, listen } = parts;
   const notes: HealthView[] = [];
   if (engineFailure !== undefined) {
@@ -184,5 +184,24 @@ function health(parts: ViewParts, own: Member | undefined): readonly HealthView[
       hint: "Changes in the network reach this node only when a link is up again.",
     });
   }
+  const silent = silentPeers(parts, now);
+  if (silent.length > 0)
+    notes.push({
+      level: "warning",
+      text: `${silent.length} of ${membership.members.size - 1} peers: ${silent.slice(0, MAX_NAMED).join("; ")}`,
+    });
   return notes;
+}
+
+/** Silent peers that the health tail names; `mesh peers` shows all. */
+const MAX_NAMED = 3;
+
+/** Peers that should answer and do not, each with what is known. */
+function silentPeers(parts: ViewParts, now: Millis): readonly string[] {
+  return peersOf(parts).flatMap(({ id, name }) => {
+    const path = parts.overlay.peer(id)?.path;
+    if (path === undefined) return [];
+    const state = peerState(path, parts.links.has(id));
+    return state === "failed" || state === "suspect" ? [`${name}: ${pathText(path, now)}`] : [];
+  });
 }

@@ -2,8 +2,10 @@ import { BoundedMap } from "../bytes/bounded-map.ts";
 import { equalBytes } from "../bytes/bytes.ts";
 import type { AgreementKey, Crypto, SigningKey } from "../crypto/crypto.ts";
 
-/** Results kept of each kind. A simulation of a dozen nodes makes some 5,000 of the most frequent kind in a minute of traffic. */
+/** Results kept of each kind: more than a simulation of a dozen nodes has keys, pairs and records. */
 const REMEMBERED = 16_384;
+/** Packets are opened within a round trip, so few are worth keeping; more only cost collections of garbage. */
+const REMEMBERED_PACKETS = 1_024;
 const TAG_BYTES = 16;
 const NOTHING = new Uint8Array();
 
@@ -24,7 +26,7 @@ export function memoCrypto(crypto: Crypto): Crypto {
   const agreementKeys = new WeakMap<SigningKey, AgreementKey>();
   const agreementPublicKeys = new BoundedMap<string, { readonly key: Uint8Array | undefined }>(REMEMBERED);
   const secrets = new BoundedMap<string, { readonly secret: Uint8Array | undefined }>(REMEMBERED);
-  const packets = new BoundedMap<string, SealedPacket>(REMEMBERED);
+  const packets = new BoundedMap<string, SealedPacket>(REMEMBERED_PACKETS);
   const messageText = (message: Uint8Array): string => text(crypto.sha256(message));
 
   return {
