@@ -85,7 +85,8 @@ export function roomRule(packageName: string, room: string): Room | undefined {
       return { rooms: ["*"], doors: ["@mesh/core/errors", "@mesh/core/ports"], packages: ["node:*"] };
     case "agent":
       if (room === "main") return seesAll(["agent", ...Object.keys(AGENT_ROOMS)]);
-      return room === "agent" ? seesAll(Object.keys(AGENT_ROOMS)) : AGENT_ROOMS[room];
+      if (room === "agent") return seesAll(["become-member", ...Object.keys(AGENT_ROOMS)]);
+      return room === "become-member" ? seesAll(Object.keys(AGENT_ROOMS)) : AGENT_ROOMS[room];
     case "cli":
       return { rooms: ["*"], doors: CLI_DOORS, packages: ["node:*"] };
     default:

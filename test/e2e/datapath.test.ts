@@ -135,7 +135,7 @@ function endings(): void {
     { name: "a terminated worker", end: "worker = true;", status: 0 },
   ];
   for (const { name, end, status } of ways) {
-    test(name, async (t) => {
+    test(name, { timeout: 60_000 }, async (t) => {
       const isWorker = end.startsWith("worker");
       const program = isWorker ? WORKER : `${TRAFFIC}\nsetTimeout(() => { ${end} }, 100);`;
       const child = spawn(process.execPath, ["--input-type=module", "-e", program], {

@@ -1,25 +1,19 @@
 /**
  * One agent: everything opened, joined together and closed again, in the order it stands here.
  *
- *   order → network and files → root? → store → log → socket (the lock) → host view → engine → membership
- *     (made by init, asked for by join, read by up) → node → control plane → link → ready
+ *   order → network and files → root? → store → log → socket (the lock) → state files → engine → host view
+ *     → membership (read by up; made by init and asked for by join: become-member.ts) → node → control plane
+ *     → exceptions of the engine → host watch → link → ready
  *
  * It decides nothing: what happens goes into the node as events, and the node's effects are handed to the part that
  * performs them. See ARCHITECTURE.md for the ways through it.
  */
-import type { ApiHandlers } from "@mesh/core/api";
-import { type AgentFiles, agentFiles, isName, type LaunchOrder, nameFrom } from "@mesh/core/config";
+import { type ApiHandlers, DEFAULT_INVITE_SECONDS, DEFAULT_INVITE_USES } from "@mesh/core/api";
+import { type AgentFiles, agentFiles, DEFAULT_NETWORK, type LaunchOrder } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import {
   type CommandResult,
-  chosenPrefix,
-  encodeRecords,
-  encodeSnapshot,
-  finishJoin,
-  foundNetwork,
-  freePrefix,
   MeshNode,
-  makeJoinRequest,
   type NodeCommand,
   type NodeEffect,
   type NodeEvent,
@@ -31,8 +25,6 @@ import { nodeCrypto, nodeRandom } from "@mesh/core/node-crypto";
 import {
   type Clock,
   type ControlPlane,
-  type Endpoint,
-  formatEndpoint,
   type HostNetwork,
   type HostView,
   type Millis,
@@ -42,7 +34,8 @@ import {
 } from "@mesh/core/ports";
 import type { Logger } from "pino";
 import { openApiServer } from "./api/api-server.ts";
-import { askToJoin, JoinUnansweredError } from "./control/ask-to-join.ts";
+import { becomeMember } from "./become-member.ts";
+import { askToJoin } from "./control/ask-to-join.ts";
 import { openControlPlane } from "./control/control-plane.ts";
 import { type DataPlane, openDataPlane } from "./data/data-plane.ts";
 import { hostName } from "./host/host-name.ts";
@@ -51,8 +44,8 @@ import type { LaunchChannel } from "./runtime/launch-channel.ts";
 import { openLog } from "./runtime/log.ts";
 import { NodeDriver } from "./runtime/node-driver.ts";
 import { type ProcessEvents, Shutdown } from "./runtime/shutdown.ts";
-import { discardStateDirectory, stateDirectoryExists } from "./store/discard.ts";
 import { type NodeDocuments, readNodeDocuments } from "./store/node-documents.ts";
+import { discardStateDirectory, stateDirectoryExists } from "./store/state-directory.ts";
 import { openStore } from "./store/store.ts";
 
 export interface AgentOptions {
@@ -61,8 +54,6 @@ export interface AgentOptions {
   readonly channel: LaunchChannel;
   readonly process: ProcessEvents & { geteuid?(): number };
 }
-
-const DEFAULT_NETWORK = "mesh";
 
 /** Inner packets of this size fit a path of 1500 bytes over IPv6: 40 + 8 + 16 + 16 bytes around them, as WireGuard's default. */
 const TUNNEL_MTU = 1_420;
@@ -77,18 +68,15 @@ const random = nodeRandom();
 export async function startAgent(options: AgentOptions): Promise<void> {
   const { order, clock, channel } = options;
   const invite = order.command === "join" ? readInvite(crypto, order.invite ?? "") : undefined;
-  const network = invite?.statement.name ?? order.network ?? DEFAULT_NETWORK;
-  const files = agentFiles(order.stateRoot, checkedName(network, "network"));
+  const network = networkOf(order, invite);
+  const files = agentFiles(order.stateRoot, network);
   requireRoot(options);
   const isNew = !(await stateDirectoryExists(files.directory));
   const store = await openStore(files.directory);
   const opened = openLog({ file: files.log, level: order.logLevel ?? "info", foreground: order.foreground ?? false });
   const shutdown = new Shutdown({ process: options.process, clock, log: opened.log });
   shutdown.add("log", () => opened.close());
-  const agent = new Agent({ ...options, files, store, log: opened.log, shutdown, network, invite });
-  shutdown.add("unfinished membership", async () => {
-    if (isNew && !agent.hasSomethingToKeep) await discardStateDirectory(files.directory);
-  });
+  const agent = new Agent({ ...options, files, isNew, store, log: opened.log, shutdown, network, invite });
   try {
     await agent.start();
     channel.ready(network, files.socket);
@@ -100,6 +88,8 @@ export async function startAgent(options: AgentOptions): Promise<void> {
 
 interface Parts extends AgentOptions {
   readonly files: AgentFiles;
+  /** This process made the state directory. */
+  readonly isNew: boolean;
   readonly store: Store;
   readonly log: Logger;
   readonly shutdown: Shutdown;
@@ -117,8 +107,6 @@ interface Running {
 }
 
 class Agent {
-  /** A membership was found or made, or may have been given: a failure must not take it away. */
-  hasSomethingToKeep = false;
   readonly #parts: Parts;
   readonly #commands = new Map<number, (result: CommandResult) => void>();
   #running: Running | undefined;
@@ -128,17 +116,30 @@ class Agent {
   /** Settles when the latest write asked for is durable; it never rejects. */
   #lastWrite: Promise<void> = Promise.resolve();
   readonly #firstPath = Promise.withResolvers<void>();
+  /** Must a failure leave what is stored? Settled as soon as it is known; the first answer stands. */
+  readonly #keepsState = Promise.withResolvers<boolean>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
   }
 
   async start(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      this.#keepsState.resolve(false);
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
     const { order, clock, log, shutdown, files, store, channel } = this.#parts;
     const api = await openApiServer({ socket: files.socket, handlers: this.#handlers(), clock, log });
     shutdown.add("api", () => api.close());
+    // Closed before the socket: while that is held, nobody else can have begun to use the directory.
+    shutdown.add("unfinished membership", () => this.#discardUnfinished());
     const before = await readNodeDocuments(store, files.directory, (reason) => log.warn({ reason }, "records lost, to be learnt again"));
-    this.hasSomethingToKeep = before !== undefined;
+    if (before !== undefined) this.#keepsState.resolve(true);
     this.#checkBefore(before);
 
     const host = openHostNetwork({ log: log.child({ part: "host" }), clock });
@@ -169,13 +170,12 @@ class Agent {
     const control = await openControlPlane({
       seed: documents.identity,
       port: documents.snapshot.tcpPort,
-      listen: listenEndpoint(order.listen),
+      listen: order.listen === undefined ? undefined : parseEndpoint(order.listen),
       topic: `/mesh/records/1/${node.trust.network}`,
       queries: node.queries,
       onEvent: (event) => driver.dispatch(event),
       clock,
       log: log.child({ part: "control" }),
-      isOverlay: (ip) => node.isOverlay(ip),
     });
     shutdown.add("control", () => control.close());
     this.#running = { node, driver, data, control, host };
@@ -197,7 +197,8 @@ class Agent {
       host.watch(tunName, (changed) => driver.dispatch({ type: "host", host: changed })),
     );
     await this.#linkApplied;
-    this.hasSomethingToKeep = true;
+    shutdown.signal.throwIfAborted();
+    this.#keepsState.resolve(true);
     channel.step(`tunnel ${tunName} is up, UDP port ${udpPort}`);
     if (order.command === "join") await this.#waitForFirstPath();
     log.info({ network: node.trust.network, node: node.id, device: tunName, endpoint: `udp ${udpPort}, tcp ${control.port}` }, "serving");
@@ -217,68 +218,31 @@ class Agent {
     throw new MeshError("state/exists", `This host is a member of a network named ${network} already.`, details, { hint });
   }
 
-  /** A new membership, durable when this returns. Until then a failure leaves nothing behind. */
-  async #becomeMember(view: HostView, udpPort: number): Promise<NodeDocuments> {
-    const { store, invite } = this.#parts;
-    // The key of an interrupted attempt is used again: the network may know it already.
-    const identity = (await store.read("identity")) ?? random.bytes(32);
-    await store.write("identity", identity);
-    const made = invite === undefined ? await this.#found(identity, view) : await this.#join(identity, invite);
-    const snapshot = { ...made.snapshot, udpPort, tcpPort: 0 };
-    // First what can be had again, then what makes this host a member.
-    await store.write("records", encodeRecords(made.records));
-    await store.write("node", encodeSnapshot(snapshot));
-    // Others know this member from now on; a network just made is nobody's loss until it serves.
-    this.hasSomethingToKeep = invite !== undefined;
-    return { identity, root: made.root, snapshot, records: made.records };
-  }
-
-  async #found(identity: Uint8Array, view: HostView): Promise<Made> {
-    const { order, store, network, clock, channel } = this.#parts;
-    const { prefix4, nodeLength } = order.cidr === undefined ? freePrefix(random, view) : chosenPrefix(order.cidr, order.nodeBits, view);
-    const root = random.bytes(32);
-    await store.write("root", root);
-    const snapshot = foundNetwork({
+  async #becomeMember(host: HostView, udpPort: number): Promise<NodeDocuments> {
+    const { order, invite, network, store, clock, log, shutdown, channel } = this.#parts;
+    const outcome = await becomeMember({
+      order,
+      invite,
+      network,
+      store,
       crypto,
-      key: crypto.signingKey(identity),
-      root: crypto.signingKey(root),
-      name: network,
-      nodeName: this.#nodeName(),
-      prefix4,
-      nodeLength,
-      wallNow: clock.wallNow(),
+      random,
+      clock,
+      hostName: hostName(),
+      host,
+      udpPort,
+      ask: (question) => askToJoin({ ...question, signal: shutdown.signal, clock, log }),
+      onStep: (text) => channel.step(text),
     });
-    channel.step(`made the network ${network}, ${prefix4.ip}/${prefix4.length}`);
-    return { snapshot, records: [], root };
+    // A network just made, which nobody else knows, is nobody's loss until it serves.
+    if (outcome.isKnown) this.#keepsState.resolve(true);
+    if (!outcome.ok) throw outcome.error;
+    return outcome.documents;
   }
 
-  async #join(identity: Uint8Array, invite: OpenedInvite): Promise<Made> {
-    const { channel, clock, log, shutdown, network } = this.#parts;
-    const key = crypto.signingKey(identity);
-    const request = makeJoinRequest(crypto, { invite, key, name: this.#nodeName() });
-    const tried: string[] = [];
-    for (const member of invite.invite.members) {
-      channel.step(`asking ${member.endpoints.map(formatEndpoint).join(" or ")} to let this node into ${network}`);
-      try {
-        const response = await askToJoin({ seed: identity, member, request, signal: shutdown.signal, clock, log });
-        const joined = finishJoin(crypto, { invite, key, response });
-        channel.step("admitted");
-        return { ...joined, root: undefined };
-      } catch (error) {
-        if (error instanceof MeshError) throw error; // an answer, and it was no
-        // The network may know this node's key by now: asked again with the same key, it gives the same answer.
-        if (error instanceof JoinUnansweredError) this.hasSomethingToKeep = true;
-        tried.push(error instanceof Error ? error.message : String(error));
-      }
-    }
-    const what = tried.length === 0 ? "The invite names no member that can be reached." : tried.join(" ");
-    const hint = "Check that the node that made the invite is up and that this host can reach it by TCP, then run the same command again.";
-    throw new MeshError("invite/unreachable", what, { tried }, { hint });
-  }
-
-  #nodeName(): string {
-    const { order } = this.#parts;
-    return order.nodeName === undefined ? nameFrom(hostName(), "node") : checkedName(order.nodeName, "node");
+  async #discardUnfinished(): Promise<void> {
+    const { isNew, files } = this.#parts;
+    if (isNew && !(await this.#keepsState.promise)) await discardStateDirectory(files.directory);
   }
 
   async #waitForFirstPath(): Promise<void> {
@@ -296,7 +260,7 @@ class Agent {
     return {
       status: async () => this.#view((node, sources) => node.status(sources)),
       routes: async () => this.#view((node, sources) => node.routes(sources)),
-      invite: async ({ uses = 1, ttlSeconds = 3_600 }) => {
+      invite: async ({ uses = DEFAULT_INVITE_USES, ttlSeconds = DEFAULT_INVITE_SECONDS }) => {
         const result = await this.#command({ type: "invite", uses, ttl: seconds(ttlSeconds) });
         if (result.type !== "invite") throw unexpected(result);
         return result.invite;
@@ -380,11 +344,18 @@ class Agent {
   }
 }
 
-/** What init and join have in common when they are done. */
-interface Made {
-  readonly snapshot: ReturnType<typeof foundNetwork>;
-  readonly records: readonly Uint8Array[];
-  readonly root: Uint8Array | undefined;
+/** The invite knows its network; a person who names another one means another invite. */
+function networkOf({ network }: LaunchOrder, invite: OpenedInvite | undefined): string {
+  if (invite === undefined) return network ?? DEFAULT_NETWORK;
+  const { name } = invite.statement;
+  if (network === undefined || network === name) return name;
+  const reason = `This invite is for the network ${name}, not for ${network}.`;
+  throw new MeshError(
+    "usage/invalid",
+    reason,
+    { reason },
+    { hint: `Leave out --network to join ${name}, or use an invite for ${network}.` },
+  );
 }
 
 function unexpected(result: CommandResult): Error {
@@ -395,28 +366,4 @@ function requireRoot({ process }: AgentOptions): void {
   if (process.geteuid?.() === 0) return;
   const action = "make a network device and set its addresses";
   throw new MeshError("host/not-root", `Root is needed to ${action}.`, { action }, { hint: "Run it with sudo." });
-}
-
-function checkedName(name: string, what: "network" | "node"): string {
-  if (isName(name)) return name;
-  const hint = "Use 1 to 63 lower-case letters, digits and hyphens, such as home or laptop-b.";
-  throw new MeshError(
-    "config/invalid",
-    `${JSON.stringify(name)} cannot be the name of a ${what}.`,
-    { key: "name", reason: "not a DNS label" },
-    { hint },
-  );
-}
-
-function listenEndpoint(listen: string | undefined): Endpoint | undefined {
-  if (listen === undefined) return undefined;
-  const endpoint = parseEndpoint(listen);
-  if (endpoint !== undefined) return endpoint;
-  const hint = "Write it like 0.0.0.0:4001 or [::]:4001.";
-  throw new MeshError(
-    "config/invalid",
-    `--listen ${listen} is not an address and port.`,
-    { key: "listen", reason: "not an endpoint" },
-    { hint },
-  );
 }

@@ -53,13 +53,17 @@ const right: readonly (readonly [string, Command])[] = [
       order: { command: "up", stateRoot, tunName: "mesh7", udpPort: 65_535, listen: "0.0.0.0:4100", nodeName: "a", logLevel: "debug" },
     },
   ],
-  ["up --listen [::]:0", { name: "up", ...begin, order: { command: "up", stateRoot, listen: "[::]:0" } }],
+  ["up --listen [::]:4100", { name: "up", ...begin, order: { command: "up", stateRoot, listen: "[::]:4100" } }],
   ["join -", { name: "join", ...begin, order: { command: "join", stateRoot, invite: "-" } }],
   ["join mesh1abc --network lab", { name: "join", ...begin, order: { command: "join", stateRoot, invite: "mesh1abc", network: "lab" } }],
   ["join -- -abc", { name: "join", ...begin, order: { command: "join", stateRoot, invite: "-abc" } }],
 ];
 
 for (const [line, command] of right) test(`mesh ${line}`, () => assert.deepEqual(parse(line), command));
+
+test("a variable is checked as its flag is", () => {
+  assert.throws(() => parse("status", { MESH_NETWORK: "../etc" }), { code: "usage/invalid", message: /network's name must be/ });
+});
 
 test("variables stand for flags that are not given; empty ones for nothing", () => {
   const env = { MESH_STATE: "state", MESH_NETWORK: "lab" };
@@ -96,25 +100,33 @@ const wrong: readonly (readonly [string, RegExp, RegExp])[] = [
   ["status --network", /--network needs a value/, /--network <name>/],
   ["status --network --json", /--network needs a value/, /--network <name>/],
   ["status --network=", /--network needs a value/, /--network <name>/],
-  ["status --network Lab", /network's name/, /home/],
-  ["status --network ../etc", /network's name/, /home/],
-  ["init la_b", /network's name/, /home/],
+  ["status --network Lab", /--network must be 1 to 63 of a-z/, /mesh help status/],
+  ["status --network ../etc", /--network must be/, /mesh help status/],
+  ["init la_b", /network's name must be 1 to 63/, /home/],
   ["init lab --network other", /named twice/, /mesh init/],
-  ["up --name a.b", /node's name/, /laptop-b/],
+  ["up --name a.b", /--name must be 1 to 63 .* like home or laptop-b/, /mesh help up/],
   ["up --udp-port 0", /--udp-port must be a whole number from 1 to 65535/, /mesh help up/],
   ["up --udp-port 65536", /--udp-port must be/, /mesh help up/],
   ["up --udp-port 1e3", /--udp-port must be/, /mesh help up/],
   ["up --udp-port 5.5", /--udp-port must be/, /mesh help up/],
   ["up --tun a/b", /--tun must be/, /mesh help up/],
-  ["up --tun 1234567890123456", /--tun must be a device name of at most 15/, /mesh help up/],
+  ["up --tun 1234567890123456", /--tun must be a device name: at most 15/, /mesh help up/],
   ["up --tun ..", /--tun must be/, /mesh help up/],
+  ["up --tun .x", /--tun must be/, /mesh help up/],
+  ["up --tun=-x0", /--tun must be/, /mesh help up/],
   ["up --listen 4100", /--listen must be/, /mesh help up/],
+  ["up --listen 0.0.0.0:0", /--listen must be/, /mesh help up/],
+  ["up --listen 1.2.3.4.5:80", /--listen must be/, /mesh help up/],
   ["up --listen 1.2.3.4:70000", /--listen must be/, /mesh help up/],
   ["up --listen ::1:4100", /--listen must be/, /mesh help up/],
   ["up --log-level loud", /--log-level must be/, /mesh help up/],
   ["init --cidr 10.77.0.0", /--cidr must be/, /mesh help init/],
   ["init --cidr 10.777.0.0/16", /--cidr must be/, /mesh help init/],
-  ["init --cidr 10.7.0.0/31", /--cidr must be/, /mesh help init/],
+  ["init --cidr 10.77.1.0/16", /--cidr must be an IPv4 prefix for hosts, with zeros beyond its length, like 10.77.0.0/, /mesh help init/],
+  ["init --cidr 010.7.0.0/16", /--cidr must be/, /mesh help init/],
+  ["init --cidr fd00::/48", /--cidr must be/, /mesh help init/],
+  ["init --cidr 224.0.0.0/8", /--cidr must be/, /mesh help init/],
+  ["init --node-bits 9", /--node-bits must be a whole number from 10 to 30/, /mesh help init/],
   ["init --node-bits 31", /--node-bits must be/, /mesh help init/],
   ["invite --uses 1001", /--uses must be a whole number from 1 to 1000/, /mesh help invite/],
   ["invite --ttl 31d", /--ttl must be a time .* from 1s to 30d/, /mesh help invite/],

@@ -1,20 +1,35 @@
 import { isAbsolute, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { MAX_INVITE_SECONDS, MAX_INVITE_USES } from "@mesh/core/api";
-import { DEFAULT_STATE_ROOT, isName, type LaunchOrder } from "@mesh/core/config";
+import {
+  DEFAULT_NETWORK,
+  DEFAULT_STATE_ROOT,
+  deviceName,
+  endpointText,
+  type LaunchOrder,
+  logLevel,
+  nameText,
+  nodeBits,
+  portNumber,
+  prefix4Text,
+  type Shape,
+  ShapeError,
+  wholeNumber,
+} from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import {
   type CommandName,
   commandEntry,
   commandNames,
-  DEFAULT_NETWORK,
+  DEFAULT_COUNT,
+  DEFAULT_INTERVAL,
   type FlagName,
   flagEntry,
   flagNames,
   isCommandName,
   isFlagName,
 } from "./command-table.ts";
-import { parseDuration } from "./duration.ts";
+import { formatDuration, parseDuration } from "./duration.ts";
 import { nearest } from "./nearest.ts";
 
 /** A command line, read and checked. */
@@ -42,7 +57,7 @@ export interface Target {
   readonly json: boolean;
 }
 
-export interface Surroundings {
+interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Absolute; what `--state` is relative to. */
   readonly directory: string;
@@ -50,15 +65,10 @@ export interface Surroundings {
 
 /** Probes of one ping: enough to see the path change, and a mistyped number does not run for days. */
 const MAX_COUNT = 10_000;
-const DEFAULT_COUNT = 3;
 
 /** Milliseconds. Faster than 10 ms is a load test, slower than an hour is a job for cron. */
 const MIN_INTERVAL = 10;
 const MAX_INTERVAL = 3_600_000;
-const DEFAULT_INTERVAL = 1_000;
-
-/** Linux: IFNAMSIZ without its closing zero. */
-const MAX_DEVICE_NAME = 15;
 
 /** Reads the arguments after `mesh`. Throws MeshError `usage/invalid`; its message never holds an argument of `join`. */
 export function parseArguments(args: readonly string[], surroundings: Surroundings): Command {
@@ -92,10 +102,10 @@ export function parseArguments(args: readonly string[], surroundings: Surroundin
       return {
         name: word,
         ...flags.target(),
-        ...present({ uses: flags.wholeNumber("uses", 1, MAX_INVITE_USES), ttlSeconds: flags.ttl() }),
+        ...present({ uses: flags.number("uses", wholeNumber(1, MAX_INVITE_USES)), ttlSeconds: flags.ttl() }),
       };
     case "ping": {
-      const count = flags.wholeNumber("count", 1, MAX_COUNT) ?? DEFAULT_COUNT;
+      const count = flags.number("count", wholeNumber(1, MAX_COUNT)) ?? DEFAULT_COUNT;
       const interval = flags.duration("interval", MIN_INTERVAL, MAX_INTERVAL) ?? DEFAULT_INTERVAL;
       return { name: word, ...flags.target(), node: rest[0] ?? "", count, interval };
     }
@@ -174,13 +184,12 @@ function startCommand(flags: Flags, order: LaunchOrder): StartCommand {
 function initOrder(flags: Flags, word: string | undefined): LaunchOrder {
   const flag = flags.text("network");
   if (word !== undefined && flag !== undefined && word !== flag) throw usage("The network is named twice.", "Write: mesh init <network>");
-  if (word !== undefined) checkName(word, "network");
-  const network = word ?? flags.network() ?? DEFAULT_NETWORK;
+  const network = word === undefined ? (flags.network() ?? DEFAULT_NETWORK) : networkName(word);
   return {
     command: "init",
     ...flags.startOptions(),
     network,
-    ...present({ cidr: flags.cidr(), nodeBits: flags.wholeNumber("node-bits", 8, 30) }),
+    ...present({ cidr: flags.read("cidr", prefix4Text), nodeBits: flags.number("node-bits", nodeBits) }),
   };
 }
 
@@ -219,22 +228,29 @@ class Flags {
   }
 
   startOptions(): Pick<LaunchOrder, "stateRoot" | "nodeName" | "tunName" | "udpPort" | "listen" | "logLevel"> {
-    const udpPort = this.wholeNumber("udp-port", 1, 65_535);
-    const options = { nodeName: this.#nodeName(), tunName: this.#tunName(), udpPort, listen: this.#listen(), logLevel: this.#logLevel() };
+    const options = {
+      nodeName: this.read("name", nameText) ?? this.read("node-name", nameText),
+      tunName: this.read("tun", deviceName),
+      udpPort: this.number("udp-port", portNumber),
+      listen: this.read("listen", endpointText),
+      logLevel: this.read("log-level", logLevel),
+    };
     return { stateRoot: this.#stateRoot(), ...present(options) };
   }
 
   network(): string | undefined {
-    const network = this.text("network") ?? this.#variable("MESH_NETWORK");
-    return network === undefined ? undefined : checkName(network, "network");
+    const network = this.#variable("MESH_NETWORK");
+    return this.read("network", nameText) ?? (network === undefined ? undefined : networkName(network));
   }
 
-  wholeNumber(flag: FlagName, min: number, max: number): number | undefined {
+  read<T>(flag: FlagName, shape: Shape<T>): T | undefined {
     const text = this.text(flag);
-    if (text === undefined) return undefined;
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-    if (!(value >= min && value <= max)) throw this.#wrong(flag, `a whole number from ${min} to ${max}`);
-    return value;
+    return text === undefined ? undefined : this.#shaped(flag, text, shape);
+  }
+
+  number(flag: FlagName, shape: Shape<number>): number | undefined {
+    const text = this.text(flag);
+    return text === undefined ? undefined : this.#shaped(flag, /^\d{1,9}$/.test(text) ? Number(text) : text, shape);
   }
 
   /** Milliseconds. */
@@ -243,7 +259,7 @@ class Flags {
     if (text === undefined) return undefined;
     const value = parseDuration(text);
     if (value === undefined || !(value >= min && value <= max))
-      throw this.#wrong(flag, `a time like 500ms, 30s, 10m, 12h or 7d, from ${writeDuration(min)} to ${writeDuration(max)}`);
+      throw this.#wrong(flag, `a time like 500ms, 30s, 10m, 12h or 7d, from ${formatDuration(min)} to ${formatDuration(max)}`);
     return value;
   }
 
@@ -252,45 +268,9 @@ class Flags {
     return ttl === undefined ? undefined : Math.round(ttl / 1_000);
   }
 
-  cidr(): string | undefined {
-    const text = this.text("cidr");
-    const match = text === undefined ? undefined : /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(\d{1,2})$/.exec(text);
-    if (text !== undefined && !(match?.slice(1, 5).every((byte) => Number(byte) <= 255) && Number(match[5]) <= 30))
-      throw this.#wrong("cidr", "an IPv4 prefix like 10.77.0.0/16");
-    return text;
-  }
-
   #stateRoot(): string {
     const root = this.text("state") ?? this.#variable("MESH_STATE") ?? DEFAULT_STATE_ROOT;
     return isAbsolute(root) ? resolve(root) : resolve(this.#surroundings.directory, root);
-  }
-
-  #nodeName(): string | undefined {
-    const name = this.text("name") ?? this.text("node-name");
-    return name === undefined ? undefined : checkName(name, "node");
-  }
-
-  #tunName(): string | undefined {
-    const name = this.text("tun");
-    if (name !== undefined && (!/^[\w.-]+$/.test(name) || name.length > MAX_DEVICE_NAME || name === "." || name === ".."))
-      throw this.#wrong("tun", `a device name of at most ${MAX_DEVICE_NAME} letters and digits, like mesh0`);
-    return name;
-  }
-
-  #listen(): string | undefined {
-    const listen = this.text("listen");
-    const port = listen === undefined ? undefined : /^(?:[\d.]+|\[[\da-fA-F:.]+\]):(\d{1,5})$/.exec(listen)?.[1];
-    if (listen !== undefined && !(Number(port) <= 65_535))
-      throw this.#wrong("listen", "an address and a port, like 0.0.0.0:4100 or [::]:4100");
-    return listen;
-  }
-
-  #logLevel(): LaunchOrder["logLevel"] {
-    const text = this.text("log-level");
-    if (text === undefined) return undefined;
-    const level = (["trace", "debug", "info", "warn", "error"] as const).find((known) => known === text);
-    if (level === undefined) throw this.#wrong("log-level", "trace, debug, info, warn or error");
-    return level;
   }
 
   #variable(name: string): string | undefined {
@@ -298,22 +278,26 @@ class Flags {
     return value === "" ? undefined : value;
   }
 
+  #shaped<T>(flag: FlagName, value: unknown, shape: Shape<T>): T {
+    return shaped(shape, value, { what: `--${flag}`, hint: `See: mesh help ${this.#command}` });
+  }
+
   #wrong(flag: FlagName, expected: string): MeshError {
     return usage(`--${flag} must be ${expected}.`, `See: mesh help ${this.#command}`);
   }
 }
 
-function checkName(text: string, of: "network" | "node"): string {
-  if (!isName(text))
-    throw usage(`A ${of}'s name has only a-z, 0-9 and -, at most 63 of them.`, `For example: ${of === "node" ? "laptop-b" : "home"}`);
-  return text;
+function networkName(text: string): string {
+  return shaped(nameText, text, { what: "A network's name", hint: `For example: ${DEFAULT_NETWORK}` });
 }
 
-function writeDuration(milliseconds: number): string {
-  if (milliseconds < 1_000) return `${milliseconds}ms`;
-  const seconds = milliseconds / 1_000;
-  if (seconds < 3_600) return `${seconds}s`;
-  return seconds % 86_400 === 0 ? `${seconds / 86_400}d` : `${seconds / 3_600}h`;
+function shaped<T>(shape: Shape<T>, value: unknown, { what, hint }: { readonly what: string; readonly hint: string }): T {
+  try {
+    return shape(value, what);
+  } catch (error) {
+    if (error instanceof ShapeError) throw usage(`${error.message}.`, hint);
+    throw error;
+  }
 }
 
 function unknownCommand(word: string): MeshError {

@@ -1,8 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { connect } from "node:net";
-import { type ApiCall, type ErrorView, errorView, ShapeError } from "@mesh/core/api";
-import { MeshError } from "@mesh/core/errors";
-import { receivedError } from "./received-error.ts";
+import { type ApiCall, errorShape, ShapeError } from "@mesh/core/api";
+import { MeshError, meshErrorOf } from "@mesh/core/errors";
 
 /** `import` of node:http also loads the runtime's WebSocket, 40 ms that no call needs (nodejs/node#59686); this does not. */
 const { request: httpRequest } = process.getBuiltinModule("node:http");
@@ -27,8 +26,7 @@ export async function callAgent<Request, Response>(call: ApiCall<Request, Respon
   const { status, text } = await exchange(call, JSON.stringify(request), agent);
   const body = parseJson(text);
   if (status === 200) return shaped(() => call.response(body, ""));
-  const { error }: ErrorView = shaped(() => errorView(body, ""));
-  throw receivedError(error);
+  throw meshErrorOf(shaped(() => errorShape(body, "")).error);
 }
 
 interface Exchange {

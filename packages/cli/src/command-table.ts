@@ -1,5 +1,9 @@
+import { DEFAULT_INVITE_SECONDS, DEFAULT_INVITE_USES } from "@mesh/core/api";
+import { DEFAULT_NETWORK, DEFAULT_STATE_ROOT, LOG_LEVELS, NODE_BITS } from "@mesh/core/config";
+import { formatDuration } from "./duration.ts";
+
 /** What each command is, takes and shows as help. Parsing and help read the same table, so neither knows a flag the other does not. */
-export interface CommandEntry {
+interface CommandEntry {
   /** One line, for the overview. */
   readonly summary: string;
   /** Positional arguments as shown: `<x>` is required, `[x]` is not. */
@@ -10,7 +14,7 @@ export interface CommandEntry {
   readonly examples: readonly string[];
 }
 
-export interface FlagEntry {
+interface FlagEntry {
   /** What the value is called in help; absent: the flag takes none. */
   readonly value?: string;
   readonly summary: string;
@@ -22,26 +26,28 @@ export type FlagName = CommonFlag | StartFlag | "cidr" | "node-bits" | "uses" | 
 type CommonFlag = "network" | "state" | "json" | "help";
 type StartFlag = CommonFlag | "name" | "node-name" | "tun" | "udp-port" | "listen" | "log-level" | "foreground";
 
-/** The name of a network that `mesh init` is not given one for. */
-export const DEFAULT_NETWORK = "home";
+/** Of `mesh ping`. */
+export const DEFAULT_COUNT = 3;
+/** Milliseconds between the probes of `mesh ping`. */
+export const DEFAULT_INTERVAL = 1_000;
 
 const FLAGS: Readonly<Record<FlagName, FlagEntry>> = {
   network: { value: "name", summary: "which network, when there are several (MESH_NETWORK)" },
-  state: { value: "dir", summary: "where networks are kept, sockets included (MESH_STATE; default /var/lib/mesh)" },
+  state: { value: "dir", summary: `where networks are kept, sockets included (MESH_STATE; default ${DEFAULT_STATE_ROOT})` },
   json: { summary: "print data for scripts; keys only ever get added" },
   name: { value: "name", summary: "what this node is called in the mesh (default: the host's name)" },
   "node-name": { value: "name", summary: "the same as --name" },
   tun: { value: "name", summary: "the tunnel's network device (default: the first free mesh0, mesh1 …)" },
   "udp-port": { value: "port", summary: "the tunnel's UDP port (default: random at first start, then kept)" },
   listen: { value: "addr:port", summary: "where the TCP control plane listens (default: everywhere, random port)" },
-  "log-level": { value: "level", summary: "trace, debug, info, warn or error" },
+  "log-level": { value: "level", summary: LOG_LEVELS.join(", ") },
   foreground: { summary: "stay, and end the agent when this command is ended" },
   cidr: { value: "prefix", summary: "IPv4 prefix of the mesh (default: a free /16 in 10.64.0.0/10)" },
-  "node-bits": { value: "8-30", summary: "length of one node's IPv4 prefix (default 24)" },
-  uses: { value: "n", summary: "how many nodes may join with it (default 1)" },
-  ttl: { value: "time", summary: "how long it is good, like 30m, 12h or 7d (default 1h)" },
-  count: { value: "n", summary: "how many probes (default 3)" },
-  interval: { value: "time", summary: "time between them, like 200ms or 2s (default 1s)" },
+  "node-bits": { value: `${NODE_BITS.min}-${NODE_BITS.max}`, summary: "length of one node's IPv4 prefix (default 24)" },
+  uses: { value: "n", summary: `how many nodes may join with it (default ${DEFAULT_INVITE_USES})` },
+  ttl: { value: "time", summary: `how long it is good, like 30m, 12h or 7d (default ${formatDuration(DEFAULT_INVITE_SECONDS * 1_000)})` },
+  count: { value: "n", summary: `how many probes (default ${DEFAULT_COUNT})` },
+  interval: { value: "time", summary: `time between them, like 200ms or 2s (default ${formatDuration(DEFAULT_INTERVAL)})` },
   help: { summary: "this text" },
 };
 

@@ -8,3 +8,10 @@ export function parseDuration(text: string): number | undefined {
   for (const [, amount = "", unit = ""] of text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g)) total += Number(amount) * (UNITS[unit] ?? 0);
   return total;
 }
+
+/** In its largest whole unit, as {@link parseDuration} reads it: `500ms`, `90s`, `12h`, `7d`. */
+export function formatDuration(milliseconds: number): string {
+  const units = Object.entries(UNITS).reverse();
+  const [unit, length] = units.find(([, size]) => milliseconds % size === 0) ?? ["ms", 1];
+  return `${milliseconds / length}${unit}`;
+}

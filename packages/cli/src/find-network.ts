@@ -1,12 +1,9 @@
 import { lstat, readdir } from "node:fs/promises";
 import { dirname } from "node:path";
-import { agentFiles, isName } from "@mesh/core/config";
+import { agentFiles, isName, STATE_FILES } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 
-/** The state document that makes a directory a network's. */
-const STATE_FILE = "node.state";
-
-export interface Wanted {
+interface Wanted {
   readonly stateRoot: string;
   /** Undefined: the only one there is. */
   readonly network?: string;
@@ -61,7 +58,7 @@ async function listSockets(stateRoot: string): Promise<readonly string[]> {
 /** A directory that this user may not look into counts: who may not see its state may still be allowed to use its socket. */
 async function isNetwork(directory: string): Promise<boolean> {
   try {
-    await lstat(`${directory}/${STATE_FILE}`);
+    await lstat(`${directory}/${STATE_FILES.node}`);
     return true;
   } catch (error) {
     return isRefusal(error);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 const MAX_BYTES = 8_192;
 
 /** What a process says on standard error before it dies. */
-export interface LastWords {
+interface LastWords {
   /** Open for appending; give it to the process as its standard error. */
   readonly descriptor: number;
   /** `: Error: …` with the sentence that names the reason, or nothing when there is none. */
@@ -14,9 +14,9 @@ export interface LastWords {
   close(): void;
 }
 
-/** Takes the network's log when it exists, otherwise a file that has no name and so goes with its last user. */
-export function openLastWords(log: string): LastWords {
-  const descriptor = openLog(log) ?? openNameless();
+/** Takes the network's log when it is known and exists, otherwise a file that has no name and so goes with its last user. */
+export function openLastWords(log: string | undefined): LastWords {
+  const descriptor = (log === undefined ? undefined : openLog(log)) ?? openNameless();
   const start = fstatSync(descriptor).size;
   return {
     descriptor,

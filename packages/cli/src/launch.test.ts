@@ -132,7 +132,7 @@ test("neither arguments nor environment of the agent hold the invite", async () 
 
 test("the agent's own failure is thrown, once the agent has ended", async () => {
   const failing = options(`
-    say({ type: "failed", error: { code: "datapath/port-taken", message: "UDP port 5 is taken.", hint: "Take another." } });
+    say({ type: "failed", error: { code: "datapath/port-taken", message: "UDP port 5 is taken.", hint: "Take another.", details: { port: 5 } } });
     process.on("exit", () => writeFileSync(here + "/undone", ""));
     setTimeout(() => process.exit(1), 20);
   `);
@@ -140,6 +140,7 @@ test("the agent's own failure is thrown, once the agent has ended", async () => 
     code: "datapath/port-taken",
     message: "UDP port 5 is taken.",
     hint: "Take another.",
+    details: { port: 5 },
   });
   assert.ok(existsSync(join(directory, "undone")));
 });
@@ -154,6 +155,15 @@ test("a sudden death is told with its reason and the log", async () => {
     hint: new RegExp(log),
   });
   assert.equal(steps.length, 1);
+});
+
+test("where only the invite knows the network, its log is told without a name", async () => {
+  const { network: _, ...joining } = order({ command: "join", invite: "mesh1secret" });
+  await assert.rejects(launchAgent(joining, options("process.exit(7);")), {
+    code: "agent/start-failed",
+    details: {},
+    hint: `Its log may say more: agent.log in the directory of its network, in ${directory}`,
+  });
 });
 
 test("where the network has a log, the runtime's last words are in it, and found among its lines", async () => {

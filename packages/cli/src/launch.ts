@@ -14,9 +14,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import type { Readable } from "node:stream";
 import { agentFiles, type LaunchOrder, type LaunchProgress, launchProgress } from "@mesh/core/config";
-import { MeshError } from "@mesh/core/errors";
+import { MeshError, meshErrorOf } from "@mesh/core/errors";
 import { openLastWords } from "./last-words.ts";
-import { receivedError } from "./received-error.ts";
 import type { AgentProgram, CommandClock, EndSignal } from "./surroundings.ts";
 
 /** Milliseconds an agent that is to end may take for undoing what it did to the host; its parts are bounded by 3 s each. */
@@ -53,14 +52,14 @@ export interface LaunchedAgent {
   release(): void;
 }
 
-export interface Ending {
+interface Ending {
   readonly code: number | null;
   readonly signal: string | null;
 }
 
 /** Throws what the agent says, or MeshError `agent/start-failed`; no agent is left then. */
 export async function launchAgent(order: LaunchOrder, options: LaunchOptions): Promise<LaunchedAgent> {
-  const { log } = agentFiles(order.stateRoot, order.network ?? "<network>");
+  const log = logOf(order);
   if (options.interrupted.aborted) throw interruption(log);
   const lastWords = openLastWords(log);
   try {
@@ -72,9 +71,9 @@ export async function launchAgent(order: LaunchOrder, options: LaunchOptions): P
         return launched({ child, ended, clock: options.clock }, outcome);
       case "failed":
         await finish(child, ended, options.clock);
-        throw receivedError(outcome.error);
+        throw meshErrorOf(outcome.error);
       case "ended":
-        throw startFailed(`The agent ended while it was starting (${writeEnding(outcome)})${lastWords.read()}.`, log);
+        throw startFailed(`The agent ended while it was starting (${writeEnding(outcome)})${lastWords.read()}.`, order);
       case "interrupted":
         child.kill("SIGTERM");
         await finish(child, ended, options.clock);
@@ -82,7 +81,7 @@ export async function launchAgent(order: LaunchOrder, options: LaunchOptions): P
       case "garbled":
         child.kill("SIGTERM");
         await finish(child, ended, options.clock);
-        throw startFailed("The agent's progress could not be read, so it was stopped.", log);
+        throw startFailed("The agent's progress could not be read, so it was stopped.", order);
     }
   } finally {
     lastWords.close();
@@ -197,8 +196,9 @@ async function finish(child: ChildProcess, ended: Promise<Ending>, clock: Comman
 }
 
 /** What a launch throws that a person ended. */
-export function interruption(log: string): MeshError {
-  return new MeshError("agent/start-failed", "Interrupted: the agent was stopped before it was up.", { log });
+export function interruption(log: string | undefined): MeshError {
+  const message = "Interrupted: the agent was stopped before it was up.";
+  return new MeshError("agent/start-failed", message, log === undefined ? {} : { log });
 }
 
 function writeEnding({ code, signal }: Ending): string {
@@ -206,6 +206,13 @@ function writeEnding({ code, signal }: Ending): string {
   return code === null ? "it could not be run" : `exit code ${code}`;
 }
 
-function startFailed(message: string, log: string): MeshError {
-  return new MeshError("agent/start-failed", message, { log }, { hint: `Its log may say more: ${log}` });
+function startFailed(message: string, order: LaunchOrder): MeshError {
+  const log = logOf(order);
+  const place = log ?? `agent.log in the directory of its network, in ${order.stateRoot}`;
+  return new MeshError("agent/start-failed", message, log === undefined ? {} : { log }, { hint: `Its log may say more: ${place}` });
+}
+
+/** undefined where only the invite knows the network. */
+function logOf({ stateRoot, network }: LaunchOrder): string | undefined {
+  return network === undefined ? undefined : agentFiles(stateRoot, network).log;
 }

@@ -1,5 +1,6 @@
+import type { ErrorView } from "@mesh/core/api";
 import { agentFiles } from "@mesh/core/config";
-import { MeshError } from "@mesh/core/errors";
+import { errorFacts, MeshError } from "@mesh/core/errors";
 import { type Command, parseArguments, type StartCommand, type Target, wantsJson } from "./arguments.ts";
 import type { Agent } from "./client.ts";
 import { paintFor, wantsColour } from "./render/paint.ts";
@@ -147,10 +148,12 @@ function print(view: unknown, text: string | undefined, stdout: Output): void {
 
 async function report(error: unknown, json: boolean, surroundings: Surroundings): Promise<ExitCode> {
   const { stdout, stderr } = surroundings;
-  const [{ renderError }, { errorView }] = await Promise.all([import("./render/error.ts"), import("./received-error.ts")]);
   const known = error instanceof MeshError ? error : unexpected(error);
-  if (json) print(errorView(known), undefined, stdout);
-  else stderr.write(renderError(known, paintOf(stderr, surroundings)));
+  if (json) print({ error: errorFacts(known) } satisfies ErrorView, undefined, stdout);
+  else {
+    const { renderError } = await import("./render/error.ts");
+    stderr.write(renderError(known, paintOf(stderr, surroundings)));
+  }
   if (known.code === "usage/invalid") return 2;
   return known.code === "agent/not-running" ? 4 : 1;
 }

@@ -1,10 +1,11 @@
 /** Every error a person or the API can meet, and the facts each one must carry. */
-export interface ErrorDetails {
+interface ErrorDetails {
   "usage/invalid": { readonly reason: string };
   "config/invalid": { readonly key: string; readonly reason: string };
   "agent/not-running": { readonly socket: string };
   "agent/already-running": { readonly socket: string };
-  "agent/start-failed": { readonly log: string };
+  /** `log` is absent where the agent did not get as far as knowing its network. */
+  "agent/start-failed": { readonly log?: string };
   "agent/failed": { readonly reason: string };
   "host/not-root": { readonly action: string };
   "host/command-failed": { readonly command: string; readonly output: string };
@@ -25,12 +26,11 @@ export interface ErrorDetails {
   "invite/unreachable": { readonly tried: readonly string[] };
   "invite/not-admin": Record<string, never>;
   "peer/unknown": { readonly wanted: string };
-  "address/full": { readonly prefix: string };
 }
 
 export type ErrorCode = keyof ErrorDetails;
 
-export interface MeshErrorOptions {
+interface MeshErrorOptions {
   readonly hint?: string;
   readonly cause?: unknown;
 }
@@ -51,4 +51,22 @@ export class MeshError<C extends ErrorCode = ErrorCode> extends Error {
     this.details = details;
     this.hint = options.hint;
   }
+}
+
+/** A {@link MeshError} as data, on its way between processes and in what `--json` prints. */
+export interface ErrorFacts {
+  /** An ErrorCode; of a newer agent, perhaps one that is not known here. */
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+export function errorFacts({ code, message, hint, details }: MeshError): ErrorFacts {
+  return { code, message, ...(hint === undefined ? {} : { hint }), details: { ...details } };
+}
+
+/** The error that another process met. Codes are taken as they are: a newer agent may know more of them. */
+export function meshErrorOf({ code, message, hint, details = {} }: ErrorFacts): MeshError {
+  return new MeshError(code as ErrorCode, message, details as MeshError["details"], hint === undefined ? {} : { hint });
 }

@@ -130,7 +130,7 @@ class NativeDatapath implements Datapath {
 
   /** Takes one batch. When more is left the addon wakes again, after whatever else the event loop has to do. */
   #deliver(): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed) return; // a wake-up can be queued already when close is called
     const used = this.#addon.takeExceptions(this.#handle, this.#batch);
     if (used > 0) this.#onExceptions(decodeExceptions(this.#batch.subarray(0, used)));
   }

@@ -5,7 +5,7 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import { type ApiHandlers, errorView, MAX_REQUEST_BYTES, type StatusView } from "@mesh/core/api";
+import { type ApiHandlers, errorShape, MAX_REQUEST_BYTES, type StatusView } from "@mesh/core/api";
 import { MeshError } from "@mesh/core/errors";
 import type { Clock } from "@mesh/core/ports";
 import { type ApiLimits, type ApiServer, openApiServer } from "./api-server.ts";
@@ -183,7 +183,7 @@ for (const { why, status, ...sent } of wrong) {
     await open();
     const got = await ask(sent);
     assert.equal(got.status, status);
-    assert.equal(errorView(got.body, "").error.code, "usage/invalid");
+    assert.equal(errorShape(got.body, "").error.code, "usage/invalid");
     assert.equal(got.allow, status === 405 ? (sent.path === "/v1/status" ? "GET" : "POST") : undefined);
     assert.deepEqual(logged, []);
   });
@@ -230,7 +230,13 @@ test("any other error is logged and says nothing to the client", async () => {
   ]) {
     const { status, body } = await ask(sent);
     assert.equal(status, 500);
-    assert.deepEqual(body, { error: { code: "agent/failed", message: "The agent failed to answer; its log says why." } });
+    assert.deepEqual(body, {
+      error: {
+        code: "agent/failed",
+        message: "The agent failed to answer; its log says why.",
+        details: { reason: "an error inside the agent" },
+      },
+    });
   }
   assert.equal(logged.length, 3);
 });

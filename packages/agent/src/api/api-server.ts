@@ -9,7 +9,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import { type ApiCall, type ApiHandlers, api, type ErrorView, MAX_REQUEST_BYTES, ShapeError } from "@mesh/core/api";
-import { type ErrorCode, MeshError } from "@mesh/core/errors";
+import { type ErrorCode, errorFacts, MeshError } from "@mesh/core/errors";
 import type { Clock } from "@mesh/core/ports";
 import type { Logger } from "pino";
 import { claimSocket } from "./socket-claim.ts";
@@ -38,7 +38,7 @@ const LIMITS: ApiLimits = { requestTimeout: 5_000, writeTimeout: 5_000, closeTim
 /** Our own requests have five short header lines. */
 const MAX_HEADER_BYTES = 8_192;
 
-export interface ApiServerOptions {
+interface ApiServerOptions {
   /** Path of the Unix socket; its directory is made when only that is missing. */
   readonly socket: string;
   readonly handlers: ApiHandlers;
@@ -191,7 +191,7 @@ function refuseUnreadable(error: NodeJS.ErrnoException, connection: Duplex): voi
     return;
   }
   const status = error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request";
-  const text = JSON.stringify(errorView("usage/invalid", "The request is not complete and valid HTTP."));
+  const text = JSON.stringify(refusal("The request is not complete and valid HTTP."));
   const head = ["content-type: application/json; charset=utf-8", `content-length: ${Buffer.byteLength(text)}`, "connection: close"];
   connection.end(`HTTP/1.1 ${status}\r\n${head.join("\r\n")}\r\n\r\n${text}`, () => connection.destroy());
 }
@@ -222,22 +222,20 @@ const statusOf: Readonly<Partial<Record<ErrorCode, number>>> = {
   "config/invalid": 400,
   "invite/not-admin": 403,
   "peer/unknown": 404,
-  "address/full": 409,
 };
 
 function describe(error: unknown): Answer {
-  if (error instanceof Refused) return { status: error.status, view: errorView("usage/invalid", error.message) };
-  if (error instanceof MeshError) return describeMeshError(error);
-  return { status: 500, view: errorView("agent/failed", "The agent failed to answer; its log says why.") };
+  if (error instanceof Refused) return { status: error.status, view: refusal(error.message) };
+  const known: MeshError = error instanceof MeshError ? error : failedToAnswer();
+  return { status: statusOf[known.code] ?? 500, view: { error: errorFacts(known) } satisfies ErrorView };
 }
 
-function describeMeshError({ code, message, hint, details }: MeshError): Answer {
-  const view: ErrorView = { error: { code, message, ...(hint === undefined ? {} : { hint }), details: { ...details } } };
-  return { status: statusOf[code] ?? 500, view };
+function failedToAnswer(): MeshError {
+  return new MeshError("agent/failed", "The agent failed to answer; its log says why.", { reason: "an error inside the agent" });
 }
 
-function errorView(code: ErrorCode, message: string): ErrorView {
-  return { error: { code, message } };
+function refusal(reason: string): ErrorView {
+  return { error: errorFacts(new MeshError("usage/invalid", reason, { reason })) };
 }
 
 /** A path of the client's, cut and without control characters, for a message. */

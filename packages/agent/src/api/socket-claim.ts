@@ -40,7 +40,7 @@ const PROBE_TIMEOUT = 1_000;
 /** Members of this group may use the API without being root. */
 const API_GROUP = "mesh";
 
-export interface ClaimOptions {
+interface ClaimOptions {
   readonly socket: string;
   readonly clock: Clock;
 }

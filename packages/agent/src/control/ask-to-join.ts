@@ -9,21 +9,29 @@ import { noise } from "@chainsafe/libp2p-noise";
 import type { MessageStream, MultiaddrConnection, Transport, Upgrader } from "@libp2p/interface";
 import { peerIdFromPrivateKey } from "@libp2p/peer-id";
 import { tcp } from "@libp2p/tcp";
-import { type Clock, type Endpoint, type Millis, type NodeId, shortId } from "@mesh/core/ports";
+import {
+  type Clock,
+  type Endpoint,
+  MAX_JOIN_REQUEST_BYTES,
+  MAX_JOIN_RESPONSE_BYTES,
+  type Millis,
+  type NodeId,
+  shortId,
+} from "@mesh/core/ports";
 import type { Logger } from "pino";
 import { withDeadline } from "./deadline.ts";
 import { framesOf } from "./frames.ts";
-import { JOIN_ANSWER_TIMEOUT, JOIN_IO_TIMEOUT, JOIN_PROTOCOL, MAX_JOIN_REQUEST_BYTES, MAX_JOIN_RESPONSE_BYTES } from "./join-encrypter.ts";
+import { JOIN_ANSWER_TIMEOUT, JOIN_IO_TIMEOUT, JOIN_PROTOCOL } from "./join-encrypter.ts";
 import { libp2pLog } from "./libp2p-log.ts";
 import { dialAddress, formatEndpoints } from "./multiaddr.ts";
 import { peerIdOf, privateKeyOf } from "./peer-id.ts";
 import { raceEndpoints } from "./race-endpoints.ts";
 
-export interface JoinQuestion {
+interface JoinQuestion {
   /** 32-byte Ed25519 seed of the joiner. */
   readonly seed: Uint8Array;
   readonly member: { readonly node: NodeId; readonly endpoints: readonly Endpoint[] };
-  /** At most 16 KiB. */
+  /** At most MAX_JOIN_REQUEST_BYTES. */
   readonly request: Uint8Array;
   readonly signal: AbortSignal;
   readonly clock: Clock;

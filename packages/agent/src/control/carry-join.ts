@@ -1,20 +1,19 @@
 /**
  * `/mesh/carry-join/1`: a member carries a stranger's join request to its issuer, over the link they have.
  *
- *   carrier → issuer   one frame: the request, as the stranger wrote it (at most 16 KiB)
- *   issuer → carrier   one frame: the response (at most 1 MiB); or the stream is reset
+ *   carrier → issuer   one frame: the request, as the stranger wrote it (MAX_JOIN_REQUEST_BYTES)
+ *   issuer → carrier   one frame: the response (MAX_JOIN_RESPONSE_BYTES); or the stream is reset
  */
 import type { Connection, Stream } from "@libp2p/interface";
-import type { Clock, Millis, NodeId } from "@mesh/core/ports";
+import { type Clock, MAX_JOIN_REQUEST_BYTES, MAX_JOIN_RESPONSE_BYTES, type Millis, type NodeId } from "@mesh/core/ports";
 import { withDeadline } from "./deadline.ts";
 import { framesOf } from "./frames.ts";
 import type { JoinDesk } from "./join-desk.ts";
-import { MAX_JOIN_REQUEST_BYTES, MAX_JOIN_RESPONSE_BYTES } from "./join-encrypter.ts";
 import { endingStream, whileOpen } from "./stream-end.ts";
 
 export const CARRY_JOIN_PROTOCOL = "/mesh/carry-join/1";
 /** For the whole exchange; the stranger waits 15 s. */
-export const CARRY_JOIN_TIMEOUT: Millis = 10_000;
+const CARRY_JOIN_TIMEOUT: Millis = 10_000;
 /** Requests one member may carry to us at a time; the desk bounds all of them together. */
 export const MAX_CARRIED_STREAMS = 4;
 
@@ -30,7 +29,7 @@ export async function carryJoin(connection: Connection, request: Uint8Array, clo
   });
 }
 
-export interface CarriedJoin {
+interface CarriedJoin {
   readonly stream: Stream;
   readonly carriedBy: NodeId;
   readonly desk: JoinDesk;

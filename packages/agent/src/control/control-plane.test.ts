@@ -11,6 +11,7 @@ import type { Clock } from "@mesh/core/ports";
 import { createLibp2p } from "libp2p";
 import { pino } from "pino";
 import { askToJoin } from "./ask-to-join.ts";
+import { PING_PATIENCE } from "./links.ts";
 import {
   credentialsOf,
   eventually,
@@ -25,7 +26,28 @@ import {
   seedOf,
 } from "./member-fixture.ts";
 import { dialAddress } from "./multiaddr.ts";
-import { testRecord } from "./test-records.ts";
+import { testRecord } from "./test-records-fixture.ts";
+
+/** A way to a port on loopback: `freeze` lets nothing more through on what is connected by then, and ends nothing. */
+async function openWay(to: number): Promise<{ readonly port: number; freeze(): void; close(): void }> {
+  const sockets = new Set<Socket>();
+  const server = createServer((near) => {
+    const far = connect(to, LOOPBACK);
+    for (const socket of [near, far]) sockets.add(socket.on("error", () => {}));
+    near.pipe(far).pipe(near);
+  }).listen(0, LOOPBACK);
+  await once(server, "listening");
+  return {
+    port: (server.address() as AddressInfo).port,
+    freeze: () => {
+      for (const socket of sockets) socket.unpipe().pause();
+    },
+    close: () => {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
 
 // At the same time: most of their time is spent waiting for dials that are made again.
 describe("control plane", { concurrency: 4 }, () => {
@@ -47,12 +69,11 @@ describe("control plane", { concurrency: 4 }, () => {
     assert.deepEqual([atB.from, atB.via, atA.from, atA.via], [a.node, "gossip", b.node, "gossip"]);
   });
 
-  it("tells who dialled and from where", async () => {
+  it("tells where the other side is", async () => {
     const [a, b] = [await member("who-a"), await member("who-b")];
     await link(a, b);
     const [atA, atB] = [await a.events.next("link-up"), await b.events.next("link-up")];
-    assert.deepEqual([atA.dialled, atA.remote], [true, b.endpoint]);
-    assert.deepEqual([atB.dialled, atB.remote.ip], [false, LOOPBACK]);
+    assert.deepEqual([atA.remote, atB.remote.ip], [b.endpoint, LOOPBACK]);
   });
 
   it("reports the credentials a member showed before its link", async () => {
@@ -99,6 +120,7 @@ describe("control plane", { concurrency: 4 }, () => {
     await stranger.stop();
     assert.equal(identified, 0);
     assert.deepEqual(a.events.all, []);
+    await eventually("counted", () => a.events.refusals("handshake-failed") === 1);
   });
 
   it("says nothing to a dialler of another network", async () => {
@@ -113,6 +135,7 @@ describe("control plane", { concurrency: 4 }, () => {
     }
     // Had one of them shown its own credentials, the other would have refused them too.
     assert.deepEqual([a.refused, b.refused], [[b.node], [a.node]]);
+    await eventually("counted", () => [a, b].every(({ events }) => events.refusals("not-a-member") === 1));
     assert.deepEqual([a.events.all, b.events.all], [[], []]);
   });
 
@@ -120,6 +143,7 @@ describe("control plane", { concurrency: 4 }, () => {
     const [a, b] = [await member("liar-a"), await member("liar-b", { credentials: Buffer.from("made up") })];
     a.control.connect(b.node, [b.endpoint]);
     await eventually("refused twice", () => a.refused.length === 2);
+    await eventually("counted", () => a.events.refusals("not-a-member") >= 2);
     assert.equal(a.events.all.length, 0);
     assert.equal(b.events.count("link-up"), 0);
   });
@@ -199,22 +223,6 @@ describe("control plane", { concurrency: 4 }, () => {
     });
   });
 
-  it("never dials an address of the overlay", async () => {
-    const b = await member("overlay-b");
-    const a = await member("overlay-a", { isOverlay: (ip) => ip === LOOPBACK });
-    const inOverlay = createServer().listen(0, LOOPBACK).unref();
-    await once(inOverlay, "listening");
-    let dials = 0;
-    inOverlay.on("connection", (socket) => {
-      dials += 1;
-      socket.destroy();
-    });
-    a.control.connect(await nodeOfSeed(seedOf("in overlay")), [{ ip: LOOPBACK, port: (inOverlay.address() as AddressInfo).port }]);
-    await link(b, a);
-    assert.equal(dials, 0);
-    inOverlay.close();
-  });
-
   it("links through the second endpoint when the first is silent", async () => {
     const [a, b] = [await member("silent-a"), await member("silent-b")];
     const silent = createServer().listen(0, LOOPBACK).unref();
@@ -234,6 +242,59 @@ describe("control plane", { concurrency: 4 }, () => {
     const socket = connect(a.control.port, LOOPBACK);
     socket.on("error", () => {});
     await new Promise((resolve) => socket.once("close", resolve));
+    await eventually("counted", () => a.events.refusals("handshake-timeout") === 1);
+    assert.equal(a.events.refusals("handshake-failed"), 0);
+  });
+
+  it("counts a flood of connections in few events", async () => {
+    let reports = 0;
+    const a = await member("flood-a", { onEvent: () => reports++ });
+    const sockets = Array.from({ length: 300 }, () => connect(a.control.port, LOOPBACK).on("error", () => {}));
+    for (const socket of sockets) socket.end("GET / HTTP/1.1\r\n\r\n");
+    await eventually("counted", () => a.events.refusals("connection-limit") + a.events.refusals("handshake-failed") === sockets.length);
+    // Each address may connect 50 times a second.
+    assert.ok(a.events.refusals("connection-limit") > 100);
+    assert.ok(reports < 50, `${reports} events`);
+    assert.deepEqual(a.events.all, []);
+  });
+
+  it("counts what members should not say", async () => {
+    const [a, b] = [await member("rude-a"), await member("rude-b")];
+    b.records.root = () => Buffer.alloc(31);
+    await link(a, b);
+    b.control.publish(Buffer.from("no record"));
+    await eventually("gossip rejected", () => a.events.refusals("gossip-rejected") === 1);
+    await eventually("sync broken off", () => a.events.refusals("sync-fault") + b.events.refusals("sync-fault") > 0);
+  });
+
+  it("replaces a frozen link at once when the host's network changed", async () => {
+    const [a, b] = [await member("frozen-a"), await member("frozen-b")];
+    const way = await openWay(b.control.port);
+    a.control.connect(b.node, [{ ip: LOOPBACK, port: way.port }]);
+    await Promise.all([a.events.next("link-up"), b.events.next("link-up")]);
+    way.freeze();
+    const startedAt = performance.now();
+    a.control.networkChanged();
+    await a.events.next("link-down");
+    await a.events.next(
+      "link-up",
+      undefined,
+      a.events.all.findIndex(({ type }) => type === "link-down"),
+    );
+    // libp2p's own ping needs 10 s and more.
+    assert.ok(performance.now() - startedAt < 5_000);
+    const record = testRecord("after the change");
+    b.say(record);
+    await a.events.record(record);
+    way.close();
+  });
+
+  it("leaves a link alone that answers when the host's network changed", async () => {
+    const [a, b] = [await member("steady-a"), await member("steady-b")];
+    await link(a, b);
+    for (let i = 0; i < 10; i++) a.control.networkChanged();
+    await new Promise((resolve) => realClock.at(realClock.now() + PING_PATIENCE + 100, () => resolve(undefined)));
+    assert.deepEqual([a.events.count("link-down"), b.events.count("link-down")], [0, 0]);
   });
 
   it("hands over the records a new link lacks, both ways", async () => {

@@ -5,6 +5,7 @@
  *   2. A record: gossip → core's verdict → `records`; or record-sync, unverified → `records`
  *   3. A stranger: join-encrypter, or carry-join from a member → join-desk → `join-request`
  *   4. A loss: the connection closes → links → `link-down`, and dials again
+ *   5. What is not let in: limits, deadline, encrypters, verdicts → refusals → `refused`
  *
  * Decisions are core's (ControlQueries); what is kept here is about sockets and streams.
  */
@@ -15,7 +16,6 @@ import {
   type ControlPlane,
   type ControlQueries,
   type Endpoint,
-  type Ip,
   type Millis,
   type NodeId,
   shortId,
@@ -30,12 +30,14 @@ import { gossipFlows, reopenGossip, resetGossip } from "./gossip-streams.ts";
 import { HandshakeDeadline } from "./handshake-deadline.ts";
 import { JoinDesk } from "./join-desk.ts";
 import { joinEncrypter } from "./join-encrypter.ts";
-import { type MeshNode, startMeshNode } from "./libp2p-node.ts";
+import { type Libp2pNode, startLibp2p } from "./libp2p-node.ts";
 import { Links, type MemberConnection } from "./links.ts";
 import { memberEncrypter } from "./member-encrypter.ts";
 import { endpointOf } from "./multiaddr.ts";
 import { nodeOf, peerIdOf } from "./peer-id.ts";
-import type { SyncOutcome } from "./record-sync.ts";
+import { pingLink } from "./ping-link.ts";
+import { SyncFault, type SyncOutcome } from "./record-sync.ts";
+import { Refusals } from "./refusals.ts";
 import { SyncRounds } from "./sync-rounds.ts";
 import { MAX_SYNC_STREAMS, type StreamSync, SYNC_PROTOCOL, syncOverStream } from "./sync-stream.ts";
 
@@ -52,8 +54,8 @@ export interface ControlPlaneOptions {
   onEvent(event: ControlEvent): void;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Addresses inside the mesh: never dialled. */
-  isOverlay(ip: Ip): boolean;
+  /** For a joiner that comes while there are too many: opaque here, made by core. undefined: such a joiner is cut. */
+  readonly busyResponse?: Uint8Array | undefined;
 }
 
 /** Between resetting the streams of gossip and opening new ones: the router notices a reset a moment later. */
@@ -63,22 +65,37 @@ const CLOSE_TIMEOUT: Millis = 1_500;
 
 /** Throws MeshError "control/port-taken", or "config/invalid" when the address to listen on is not the host's. */
 export async function openControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
-  const { clock, log, queries, topic, isOverlay } = options;
+  const { clock, log, queries, topic } = options;
   const events = new EventQueue(options.onEvent);
-  const deadline = new HandshakeDeadline(clock);
-  const desk = new JoinDesk({ clock, onRequest: (request) => events.push({ type: "join-request", ...request }) });
+  const refusals = new Refusals(clock, (refused) => events.push(refused));
+  const deadline = new HandshakeDeadline(clock, (connection) => refusals.blame(connection, "handshake-timeout"));
+  const desk = new JoinDesk({
+    clock,
+    onRequest: (request) => events.push({ type: "join-request", ...request }),
+    onFull: () => {
+      refusals.count("join-limit");
+      return options.busyResponse;
+    },
+  });
   const reportRecords = (via: "gossip" | "sync") => (from: NodeId, records: readonly Uint8Array[]) =>
     events.push({ type: "records", from, via, records });
 
-  const mesh = await startMeshNode({
+  const mesh = await startLibp2p({
     seed: options.seed,
     topic,
     log,
     deadline,
+    refusals,
     isRemoved: (node) => queries.isRemoved(node),
     encrypters: [
-      memberEncrypter({ clock, queries, onCredentials: (node, credentials) => reportRecords("sync")(node, [credentials]) }),
-      joinEncrypter({ clock, desk, onStarted: (connection) => deadline.met(connection) }),
+      memberEncrypter({
+        clock,
+        queries,
+        onRefused: (connection, direction) =>
+          direction === "inbound" ? refusals.blame(connection, "not-a-member") : refusals.count("not-a-member"),
+        onCredentials: (node, credentials) => reportRecords("sync")(node, [credentials]),
+      }),
+      joinEncrypter({ clock, desk, refusals, busyResponse: options.busyResponse, onStarted: (connection) => deadline.met(connection) }),
     ],
   });
   const { libp2p } = mesh;
@@ -96,7 +113,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
     self,
     clock,
     dial: async (node, endpoint, signal) => memberConnection(await mesh.dial(node, endpoint, signal)),
-    mayDial: (node, { ip }) => !isOverlay(ip) && !queries.isRemoved(node),
+    mayDial: (node) => !queries.isRemoved(node),
     onUp: ({ node }) => keeper.opened(node),
     onReduced: (node) => keeper.reduced(node),
     onDown: (node) => {
@@ -104,7 +121,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
       rounds.unlinked(node);
       if (linked.delete(node)) events.push({ type: "link-down", node });
     },
-    onDialFailed: (node, error) => log.debug({ node: shortId(node), error: String(error) }, "dial failed"),
+    onDialFailed: (node, error) => log.debug({ node, reason: String(error) }, "dial failed"),
   });
 
   const keeper: GossipKeeper = new GossipKeeper({
@@ -112,23 +129,27 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
     clock,
     isHealthy: (node) => gossipFlows(mesh, topic, node),
     heal: (node) => {
-      log.debug({ node: shortId(node) }, "gossip is dead, opening it anew");
+      log.debug({ node }, "gossip is dead, opening it anew");
       resetGossip(mesh, node);
       clock.at(clock.now() + REOPEN_AFTER, () => {
-        reopenGossip(mesh, node).catch((error: unknown) => log.debug({ node: shortId(node), error: String(error) }, "gossip not opened"));
+        reopenGossip(mesh, node).catch((error: unknown) => log.debug({ node, reason: String(error) }, "gossip not opened"));
       });
     },
     onReady: (node) => {
       const connection = links.connectionTo(node);
       if (connection === undefined) return;
       linked.add(node);
-      events.push({ type: "link-up", node, remote: connection.remote, dialled: connection.dialled });
+      events.push({ type: "link-up", node, remote: connection.remote });
       rounds.linked(node);
       if (self < node) rounds.syncWith(node);
     },
     onHealed: (node) => rounds.syncWith(node),
   });
 
+  const syncFailed = (node: NodeId, error: unknown): void => {
+    if (error instanceof SyncFault) refusals.count("sync-fault");
+    log.debug({ node, reason: String(error) }, "sync failed");
+  };
   const sync = (node: NodeId, part: Pick<StreamSync, "isInitiator" | "open" | "signal">): Promise<SyncOutcome> =>
     syncOverStream({ ...part, clock, digest: queries.digest, onRecords: (records) => reportRecords("sync")(node, records) });
   const rounds = new SyncRounds({
@@ -139,7 +160,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
         signal,
         open: (deadline) => connectionTo(mesh, node).newStream(SYNC_PROTOCOL, { signal: deadline, maxOutboundStreams: MAX_SYNC_STREAMS }),
       }),
-    onFailed: (node, error) => log.debug({ node: shortId(node), error: String(error) }, "sync failed"),
+    onFailed: syncFailed,
   });
 
   libp2p.addEventListener("connection:open", ({ detail }) => links.opened(memberConnection(detail)));
@@ -148,6 +169,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
   joinTopic(libp2p.services.gossip, {
     topic,
     judge: (record) => queries.judgeRecord(record),
+    onRejected: () => refusals.count("gossip-rejected"),
     onRecord: (record, { propagationSource }) => {
       const from = nodeOf(propagationSource);
       if (from !== undefined) reportRecords("gossip")(from, [record]);
@@ -160,7 +182,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
       const from = nodeOf(remotePeer);
       if (from === undefined) return stream.abort(new Error("not a node"));
       const part = { isInitiator: false, signal: rounds.signal, open: () => Promise.resolve(stream) };
-      await sync(from, part).catch((error: unknown) => log.debug({ node: shortId(from), error: String(error) }, "sync failed"));
+      await sync(from, part).catch((error: unknown) => syncFailed(from, error));
     },
     { maxInboundStreams: MAX_SYNC_STREAMS },
   );
@@ -170,7 +192,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
       const carriedBy = nodeOf(remotePeer);
       if (carriedBy === undefined) return stream.abort(new Error("not a node"));
       await serveCarriedJoin({ stream, carriedBy, desk, clock }).catch((error: unknown) =>
-        log.debug({ node: shortId(carriedBy), error: String(error) }, "carried join request failed"),
+        log.debug({ node: carriedBy, reason: String(error) }, "carried join request failed"),
       );
     },
     { maxInboundStreams: MAX_CARRIED_STREAMS },
@@ -178,6 +200,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
 
   const close = async (): Promise<void> => {
     events.close();
+    refusals.close();
     links.close();
     keeper.close();
     rounds.close();
@@ -194,15 +217,16 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
     port,
     connect: (node, endpoints) => links.connect(node, endpoints),
     disconnect: (node) => links.disconnect(node),
+    networkChanged: () => links.networkChanged(),
     publish: (record) => {
-      libp2p.services.gossip.publish(topic, record).catch((error: unknown) => log.debug({ error: String(error) }, "record not published"));
+      libp2p.services.gossip.publish(topic, record).catch((error: unknown) => log.debug({ reason: String(error) }, "record not published"));
     },
     answerJoin: (id, response) => desk.answer(id, response),
     carryJoin: (id, issuer, request) => {
       carry(issuer, request).then(
         (response) => events.push({ type: "join-carried", id, response }),
         (error: unknown) => {
-          log.debug({ issuer: shortId(issuer), error: String(error) }, "join request not carried");
+          log.debug({ node: issuer, reason: String(error) }, "join request not carried to its issuer");
           events.push({ type: "join-carried", id, response: undefined });
         },
       );
@@ -218,14 +242,14 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
   }
 }
 
-function selfOf({ libp2p }: MeshNode): NodeId {
+function selfOf({ libp2p }: Libp2pNode): NodeId {
   const self = nodeOf(libp2p.peerId);
   if (self === undefined) throw new TypeError("a node's key is Ed25519");
   return self;
 }
 
 /** The newest open connection to the node. */
-function connectionTo({ libp2p }: MeshNode, node: NodeId): Connection {
+function connectionTo({ libp2p }: Libp2pNode, node: NodeId): Connection {
   const connection = libp2p.getConnections(peerIdOf(node)).findLast(({ status }) => status === "open");
   if (connection === undefined) throw new Error(`no link to ${shortId(node)}`);
   return connection;
@@ -239,12 +263,13 @@ function describeConnection(connection: Connection, openedAt: Millis): MemberCon
     remote: endpointOf(connection.remoteAddr),
     dialled: connection.direction === "outbound",
     openedAt,
+    ping: (signal) => pingLink(connection, signal),
     abort: (reason) => connection.abort(new Error(reason)),
   };
 }
 
 /** Stops libp2p; what does not stop in time loses its connections. */
-async function stopWithin({ libp2p }: MeshNode, limit: { readonly clock: Clock; readonly timeout: Millis }): Promise<void> {
+async function stopWithin({ libp2p }: Libp2pNode, limit: { readonly clock: Clock; readonly timeout: Millis }): Promise<void> {
   const open = libp2p.getConnections();
   await withDeadline(limit, () => Promise.resolve(libp2p.stop())).catch((error: unknown) => {
     for (const connection of open) connection.abort(error instanceof Error ? error : new Error(String(error)));

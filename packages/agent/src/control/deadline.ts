@@ -14,8 +14,8 @@ export class DeadlineError extends Error {
 
 /**
  * Runs `work` with a signal that is aborted when time is up or `signal` is. It rejects then at once, whether or not the
- * work obeys. Listeners and timer are gone when it returns: composed signals of long life are what leaked in libp2p's
- * users (control-plane.md, upstream issues).
+ * work obeys. Listeners and timer are gone when it returns: a signal composed with one of long life is kept as long as
+ * that one, a leak that users of libp2p had (Lodestar #8969).
  */
 export async function withDeadline<T>(options: DeadlineOptions, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const { clock, timeout, signal } = options;

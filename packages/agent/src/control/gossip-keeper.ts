@@ -1,8 +1,8 @@
 /**
  * Gossip between two connected peers dies without a word when the connection that carries its streams closes while
  * another stays open (roaming, both dialling at once), or when a stream is reset (too much queued): the router opens
- * streams when a connection opens, never again (control-plane.md, trap 1; js-libp2p #3531). The keeper looks where that
- * can have happened, and opens them anew.
+ * streams when a connection opens, never again (js-libp2p #3531). The keeper looks where that can have happened, and opens
+ * them anew.
  *
  *   link opens      → looks every 20 ms until gossip flows, at most 1 s: then the link is usable (`onReady`)
  *   one of several connections closed → looks after 50 ms
@@ -13,7 +13,7 @@
  */
 import type { Clock, Millis, NodeId } from "@mesh/core/ports";
 
-export interface GossipKeeperOptions {
+interface GossipKeeperOptions {
   readonly self: NodeId;
   readonly clock: Clock;
   /** Streams both ways, and the peer is known to be subscribed. */
@@ -24,10 +24,10 @@ export interface GossipKeeperOptions {
   onHealed(node: NodeId): void;
 }
 
-export const READY_LOOK: Millis = 20;
+const READY_LOOK: Millis = 20;
 export const READY_TIMEOUT: Millis = 1_000;
-export const REDUCED_LOOK: Millis = 50;
-export const HEALED_LOOK: Millis = 1_000;
+const REDUCED_LOOK: Millis = 50;
+const HEALED_LOOK: Millis = 1_000;
 /** A reset stream is noticed by no event; a mesh of 50 links costs 150 map look-ups each time. */
 export const ROUTINE_LOOK: Millis = 5_000;
 

@@ -1,12 +1,12 @@
 import type { Connection, Stream } from "@libp2p/interface";
 import type { NodeId } from "@mesh/core/ports";
-import type { MeshNode } from "./libp2p-node.ts";
+import type { Libp2pNode } from "./libp2p-node.ts";
 import { peerIdOf } from "./peer-id.ts";
 
 const GOSSIP_PROTOCOLS = "/meshsub/";
 
 /** Can records go to the node and come from it? The router's books alone do not tell: they keep streams that are closed. */
-export function gossipFlows({ libp2p }: MeshNode, topic: string, node: NodeId): boolean {
+export function gossipFlows({ libp2p }: Libp2pNode, topic: string, node: NodeId): boolean {
   const peer = peerIdOf(node);
   const id = peer.toString();
   const { gossip } = libp2p.services;
@@ -20,14 +20,14 @@ export function gossipFlows({ libp2p }: MeshNode, topic: string, node: NodeId): 
 }
 
 /** Makes the router forget the node on both sides; it comes back when the node is identified again. */
-export function resetGossip({ libp2p }: MeshNode, node: NodeId): void {
+export function resetGossip({ libp2p }: Libp2pNode, node: NodeId): void {
   for (const connection of libp2p.getConnections(peerIdOf(node))) {
     for (const stream of gossipStreams(connection)) stream.abort(new Error("gossip is opened anew"));
   }
 }
 
 /** Identifies the node again, which is what makes the router open its stream. Rejects when no connection is left. */
-export async function reopenGossip({ libp2p }: MeshNode, node: NodeId): Promise<void> {
+export async function reopenGossip({ libp2p }: Libp2pNode, node: NodeId): Promise<void> {
   const newest = openConnections(libp2p.getConnections(peerIdOf(node))).at(-1);
   if (newest !== undefined) await libp2p.services.identify.identify(newest);
 }

@@ -2,8 +2,8 @@
  * A record on its way by gossip: publish → every linked member that is subscribed → its validator asks core → core
  * accepts → event, and on to the gossip mesh. Every message is one record; its author signed it, so the router does not.
  *
- * The package is @libp2p/gossipsub under the name it has in the design (control-plane.md, "Which gossipsub"). A version
- * that does not fit libp2p starts and never delivers, without a word: control-plane.test.ts publishes between two nodes.
+ * The package is @libp2p/gossipsub under the name of its predecessor (ARCHITECTURE.md, dependencies). A version that does
+ * not fit libp2p starts and never delivers, without a word: control-plane.test.ts publishes between two nodes.
  */
 import { createHash } from "node:crypto";
 import {
@@ -44,7 +44,6 @@ export type Gossip = GossipSub & {
   // By peer id as text. The router has them, though its type does not say so.
   readonly streamsInbound: ReadonlyMap<string, unknown>;
   readonly streamsOutbound: ReadonlyMap<string, unknown>;
-  acceptFrom(peer: string): boolean;
 };
 
 export function recordGossip(topic: string): (components: GossipSubComponents) => GossipSub {
@@ -81,17 +80,19 @@ export function recordGossip(topic: string): (components: GossipSubComponents) =
   return gossipsub(options);
 }
 
-export interface GossipListener {
+interface GossipListener {
   readonly topic: string;
   readonly judge: ControlQueries["judgeRecord"];
-  /** A record that core accepted; `peer` passed it on to us. */
+  /** A record that core accepted; the message says who passed it on to us. */
   onRecord(record: Uint8Array, message: GossipsubMessage): void;
+  onRejected(): void;
 }
 
 /** Joins the topic: from here on records come in. */
-export function joinTopic(gossip: GossipSub, { topic, judge, onRecord }: GossipListener): void {
+export function joinTopic(gossip: GossipSub, { topic, judge, onRecord, onRejected }: GossipListener): void {
   gossip.topicValidators.set(topic, (_peer, { data }) => {
     const verdict = data.length > MAX_RECORD_BYTES ? "reject" : judge(data);
+    if (verdict === "reject") onRejected();
     return { accept: TopicValidatorResult.Accept, ignore: TopicValidatorResult.Ignore, reject: TopicValidatorResult.Reject }[verdict];
   });
   gossip.addEventListener("gossipsub:message", ({ detail }) => onRecord(detail.msg.data, detail));

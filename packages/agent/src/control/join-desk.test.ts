@@ -1,15 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { JoinDesk, type JoinRequest, MAX_WAITING } from "./join-desk.ts";
+import { JoinDesk, MAX_WAITING, type PendingJoin } from "./join-desk.ts";
 import { SettlingClock } from "./settling-clock-fixture.ts";
 
 const request = Buffer.from("laptop");
+const busy = Buffer.from("busy");
 const forever = (): AbortSignal => new AbortController().signal;
 
-function desk(): { readonly desk: JoinDesk; readonly clock: SettlingClock; readonly asked: JoinRequest[] } {
+function desk(): { readonly desk: JoinDesk; readonly clock: SettlingClock; readonly asked: PendingJoin[] } {
   const clock = new SettlingClock();
-  const asked: JoinRequest[] = [];
-  return { desk: new JoinDesk({ clock, onRequest: (one) => asked.push(one) }), clock, asked };
+  const asked: PendingJoin[] = [];
+  return { desk: new JoinDesk({ clock, onRequest: (one) => asked.push(one), onFull: () => busy }), clock, asked };
 }
 
 describe("join desk", () => {
@@ -40,10 +41,10 @@ describe("join desk", () => {
     assert.deepEqual([asked.length, clock.pending], [2, 0]);
   });
 
-  it("keeps a bounded number waiting", async () => {
+  it("keeps a bounded number waiting, and tells the others that it is full", async () => {
     const { desk: at, asked } = desk();
     for (let i = 0; i < MAX_WAITING; i++) void at.ask({ request }, { timeout: 100, signal: forever() });
-    assert.equal(await at.ask({ request }, { timeout: 100, signal: forever() }), undefined);
+    assert.equal(await at.ask({ request }, { timeout: 100, signal: forever() }), busy);
     assert.equal(asked.length, MAX_WAITING);
     at.answer(asked[0]?.id ?? 0, request);
     void at.ask({ request }, { timeout: 100, signal: forever() });

@@ -1,14 +1,17 @@
 import type { Clock, JoinId, Millis, NodeId } from "@mesh/core/ports";
 
-export interface JoinRequest {
+/** Someone's request while core has not answered it. */
+export interface PendingJoin {
   readonly id: JoinId;
   readonly request: Uint8Array;
   readonly carriedBy?: NodeId;
 }
 
-export interface JoinDeskOptions {
+interface JoinDeskOptions {
   readonly clock: Clock;
-  onRequest(request: JoinRequest): void;
+  onRequest(request: PendingJoin): void;
+  /** Too many wait already; gives the response for whoever comes now. */
+  onFull(): Uint8Array | undefined;
 }
 
 /** Requests that wait at the same time, direct and carried together: more is an attack, or is asked again a moment later. */
@@ -24,13 +27,14 @@ export class JoinDesk {
     this.#options = options;
   }
 
-  /** undefined when nobody answered in time, when the asker went away (`signal`), or when too many wait already. */
+  /** Core's response; undefined when it gave none in time, or when the asker went away (`signal`). */
   ask(
-    request: Omit<JoinRequest, "id">,
+    request: Omit<PendingJoin, "id">,
     limits: { readonly timeout: Millis; readonly signal: AbortSignal },
   ): Promise<Uint8Array | undefined> {
-    const { clock, onRequest } = this.#options;
-    if (limits.signal.aborted || this.#waiting.size >= MAX_WAITING) return Promise.resolve(undefined);
+    const { clock, onRequest, onFull } = this.#options;
+    if (limits.signal.aborted) return Promise.resolve(undefined);
+    if (this.#waiting.size >= MAX_WAITING) return Promise.resolve(onFull());
     const id = ++this.#lastId;
     const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>();
     const settle = (response: Uint8Array | undefined): void => {

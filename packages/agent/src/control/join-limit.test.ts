@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Ip } from "@mesh/core/ports";
-import { JOIN_BURST, JOIN_INTERVAL, JoinLimit, MAX_CONCURRENT_JOINS, MAX_SOURCES } from "./join-limit.ts";
+import {
+  JOIN_BURST,
+  JOIN_INTERVAL,
+  JoinLimit,
+  MAX_CONCURRENT_JOINS,
+  MAX_CONCURRENT_REFUSED,
+  MAX_SOURCES,
+  REFUSED_INTERVAL,
+} from "./join-limit.ts";
 
 const source = (n: number): Ip => `10.0.${n >> 8}.${n & 255}` as Ip;
 
@@ -36,6 +44,19 @@ describe("join limit", () => {
     leaves[0]?.();
     assert.notEqual(limit.enter(source(100), 0), undefined);
     assert.equal(limit.enter(source(101), 0), undefined);
+  });
+
+  it("lets a bounded number be told that they are refused, one in 100 ms", () => {
+    const limit = new JoinLimit();
+    const first = limit.enterRefused(0);
+    assert.notEqual(first, undefined);
+    assert.equal(limit.enterRefused(REFUSED_INTERVAL - 1), undefined);
+    for (let n = 1; n < MAX_CONCURRENT_REFUSED; n++) assert.notEqual(limit.enterRefused(n * REFUSED_INTERVAL), undefined);
+    assert.equal(limit.enterRefused(10_000), undefined);
+    first?.();
+    first?.();
+    assert.notEqual(limit.enterRefused(10_000), undefined);
+    assert.equal(limit.enterRefused(20_000), undefined);
   });
 
   it("remembers a bounded number of sources", () => {

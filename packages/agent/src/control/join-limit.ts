@@ -6,6 +6,10 @@ export const MAX_CONCURRENT_JOINS = 8;
 export const JOIN_BURST = 5;
 /** Then one more each of these: 5 in 10 s. */
 export const JOIN_INTERVAL: Millis = 2_000;
+/** Attempts beyond these limits that are answered all the same, at once … */
+export const MAX_CONCURRENT_REFUSED = 4;
+/** … and at least this far apart: 1 % of a core for their handshakes, whoever asks how often. */
+export const REFUSED_INTERVAL: Millis = 100;
 /** Sources remembered. When full the one that was refilled longest ago makes room, so memory is bounded and a flood of sources forgets only old ones. */
 export const MAX_SOURCES = 1_024;
 
@@ -18,16 +22,26 @@ interface Bucket {
 export class JoinLimit {
   readonly #buckets = new Map<Ip, Bucket>();
   #running = 0;
+  #refusing = 0;
+  #refusedAt: Millis = Number.NEGATIVE_INFINITY;
 
   /** undefined: refused. Otherwise call the result when the attempt is over. */
   enter(source: Ip, now: Millis): (() => void) | undefined {
     if (this.#running >= MAX_CONCURRENT_JOINS || !this.#takeToken(source, now)) return undefined;
     this.#running += 1;
-    let isOver = false;
-    return () => {
-      if (!isOver) this.#running -= 1;
-      isOver = true;
-    };
+    return once(() => {
+      this.#running -= 1;
+    });
+  }
+
+  /** For an attempt that was refused. undefined: it is not answered. Otherwise call the result when it was. */
+  enterRefused(now: Millis): (() => void) | undefined {
+    if (this.#refusing >= MAX_CONCURRENT_REFUSED || now - this.#refusedAt < REFUSED_INTERVAL) return undefined;
+    this.#refusing += 1;
+    this.#refusedAt = now;
+    return once(() => {
+      this.#refusing -= 1;
+    });
   }
 
   get sources(): number {
@@ -43,4 +57,12 @@ export class JoinLimit {
     if (this.#buckets.size > MAX_SOURCES && !oldest.done) this.#buckets.delete(oldest.value);
     return true;
   }
+}
+
+function once(act: () => void): () => void {
+  let isDone = false;
+  return () => {
+    if (!isDone) act();
+    isDone = true;
+  };
 }

@@ -6,11 +6,11 @@ import { identify } from "@libp2p/identify";
 import type { ConnectionEncrypter, SecuredConnection } from "@libp2p/interface";
 import { tcp } from "@libp2p/tcp";
 import { lpStream } from "@libp2p/utils";
-import type { Endpoint, NodeId } from "@mesh/core/ports";
+import { type Endpoint, MAX_JOIN_REQUEST_BYTES, MAX_JOIN_RESPONSE_BYTES, type NodeId } from "@mesh/core/ports";
 import { createLibp2p } from "libp2p";
 import { pino } from "pino";
 import { askToJoin } from "./ask-to-join.ts";
-import { JOIN_PROTOCOL, MAX_JOIN_REQUEST_BYTES } from "./join-encrypter.ts";
+import { JOIN_PROTOCOL } from "./join-encrypter.ts";
 import { JOIN_BURST } from "./join-limit.ts";
 import {
   eventually,
@@ -98,8 +98,8 @@ describe("join exchange", () => {
     assert.deepEqual(await answers, ["one", "two"]);
   });
 
-  it("brings a response of 1 MiB", async () => {
-    const words = "x".repeat(1_048_576);
+  it("brings the longest response to the longest request", async () => {
+    const words = "x".repeat(MAX_JOIN_RESPONSE_BYTES);
     const a = await member("join-big", {
       onEvent: (event, { control }) => {
         if (event.type === "join-request") control.answerJoin(event.id, Buffer.from(words));
@@ -111,7 +111,7 @@ describe("join exchange", () => {
   it("hangs up instead of a longer response", async () => {
     const a = await member("join-too-big", {
       onEvent: (event, { control }) => {
-        if (event.type === "join-request") control.answerJoin(event.id, Buffer.alloc(1_048_577));
+        if (event.type === "join-request") control.answerJoin(event.id, Buffer.alloc(MAX_JOIN_RESPONSE_BYTES + 1));
       },
     });
     await assert.rejects(ask(a, "laptop"), /gave no answer/);
@@ -159,6 +159,16 @@ describe("join exchange", () => {
     for (let i = 0; i < JOIN_BURST; i++) await ask(a, `attempt ${i}`);
     await assert.rejects(ask(a, "one too many"), /was not reached/);
     assert.equal(a.events.count("join-request"), JOIN_BURST);
+    await eventually("counted", () => a.events.refusals("join-limit") === 1);
+    assert.equal(a.events.refusals("join-failed"), 0);
+  });
+
+  it("tells the next one that it is busy, where it has words for that", async () => {
+    const a = await member("join-busy", { ...welcoming, busyResponse: Buffer.from("busy") });
+    for (let i = 0; i < JOIN_BURST; i++) await ask(a, `attempt ${i}`);
+    assert.equal(await ask(a, "one too many"), "busy");
+    assert.equal(a.events.count("join-request"), JOIN_BURST);
+    await eventually("counted", () => a.events.refusals("join-limit") === 1);
   });
 });
 
@@ -173,6 +183,7 @@ describe("join exchange with a stranger that wants more", () => {
     await assert.rejects(async () => stranger.dial(dialAddress(a.node, a.endpoint)));
     await stranger.stop();
     assert.deepEqual(a.events.all, []);
+    await eventually("counted", () => a.events.refusals("join-failed") === 1);
   });
 
   it("gives it no muxer, no identify, no link", async () => {

@@ -7,21 +7,23 @@ import { MeshError } from "@mesh/core/errors";
 import type { Ip } from "@mesh/core/ports";
 import { pino } from "pino";
 import { HandshakeDeadline } from "./handshake-deadline.ts";
-import { type MeshNode, startMeshNode } from "./libp2p-node.ts";
+import { type Libp2pNode, startLibp2p } from "./libp2p-node.ts";
 import { realClock, seedOf, TOPIC } from "./member-fixture.ts";
+import { Refusals } from "./refusals.ts";
 
 const hasIpv6 = Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ family }) => family === "IPv6"));
 
 describe("libp2p node", () => {
-  const open: MeshNode[] = [];
-  const node = async (name: string): Promise<MeshNode> => {
-    const deadline = new HandshakeDeadline(realClock);
-    const started = await startMeshNode({
+  const open: Libp2pNode[] = [];
+  const node = async (name: string): Promise<Libp2pNode> => {
+    const deadline = new HandshakeDeadline(realClock, () => {});
+    const started = await startLibp2p({
       seed: seedOf(name),
       topic: TOPIC,
       log: pino({ level: "silent" }),
       encrypters: [],
       deadline,
+      refusals: new Refusals(realClock, () => {}),
       isRemoved: () => false,
     });
     open.push(started);

@@ -14,20 +14,24 @@ import { JOIN_ANSWER_TIMEOUT, JOIN_IO_TIMEOUT } from "./join-encrypter.ts";
 import { libp2pLog } from "./libp2p-log.ts";
 import { dialAddress, endpointOf, listenAddress } from "./multiaddr.ts";
 import { nodeOf, privateKeyOf } from "./peer-id.ts";
+import { PING_STREAMS } from "./ping-link.ts";
+import type { Refusals } from "./refusals.ts";
+import { watchInbound } from "./watch-inbound.ts";
 
 /** What the libp2p node is made from. */
-export interface MeshNodeOptions {
+interface Libp2pNodeOptions {
   readonly seed: Uint8Array;
   readonly topic: string;
   readonly log: Logger;
   readonly encrypters: readonly ((components: Components) => ConnectionEncrypter)[];
   readonly deadline: HandshakeDeadline;
+  readonly refusals: Refusals;
   isRemoved(node: NodeId): boolean;
 }
 
-export type Components = Parameters<NonNullable<Libp2pOptions["transports"]>[number]>[0];
+type Components = Parameters<NonNullable<Libp2pOptions["transports"]>[number]>[0];
 
-export interface MeshNode {
+export interface Libp2pNode {
   readonly libp2p: Libp2p<{ readonly identify: Identify; readonly ping: Ping; readonly gossip: Gossip }>;
   /** One address, at once, whatever else is being dialled: libp2p's own dialler tries addresses one after the other. */
   dial(node: NodeId, endpoint: Endpoint, signal: AbortSignal): Promise<Connection>;
@@ -35,7 +39,7 @@ export interface MeshNode {
   listen(endpoint: ListenEndpoint): Promise<number>;
 }
 
-export interface ListenEndpoint {
+interface ListenEndpoint {
   /** undefined: every IPv4 and, where the host has it, IPv6 address. */
   readonly ip: Ip | undefined;
   /** 0: any. */
@@ -57,7 +61,7 @@ const IDENTIFY_STREAMS = 4;
 const SOCKET_TIMEOUT: Millis = 60_000;
 
 /** Started, not listening yet: handlers are to be in place before anyone can connect. */
-export async function startMeshNode(options: MeshNodeOptions): Promise<MeshNode> {
+export async function startLibp2p(options: Libp2pNodeOptions): Promise<Libp2pNode> {
   let components: Components | undefined;
   const libp2p = await createLibp2p({
     privateKey: await privateKeyOf(options.seed),
@@ -69,7 +73,8 @@ export async function startMeshNode(options: MeshNodeOptions): Promise<MeshNode>
     transports: [
       (given) => {
         components = given;
-        return tcp({ inboundSocketInactivityTimeout: SOCKET_TIMEOUT, outboundSocketInactivityTimeout: SOCKET_TIMEOUT })(given);
+        const transport = tcp({ inboundSocketInactivityTimeout: SOCKET_TIMEOUT, outboundSocketInactivityTimeout: SOCKET_TIMEOUT })(given);
+        return watchInbound(transport, (connection, error) => options.refusals.failed(connection, error));
       },
     ],
     connectionEncrypters: [...options.encrypters],
@@ -85,7 +90,7 @@ export async function startMeshNode(options: MeshNodeOptions): Promise<MeshNode>
     connectionMonitor: { pingInterval: PING_INTERVAL, pingTimeout: PING_TIMEOUT },
     services: {
       identify: identify({ maxInboundStreams: IDENTIFY_STREAMS, maxOutboundStreams: IDENTIFY_STREAMS }),
-      ping: ping(),
+      ping: ping({ maxInboundStreams: PING_STREAMS }),
       gossip: (given: Components) => recordGossip(options.topic)(given) as Gossip,
     },
   });
@@ -99,7 +104,7 @@ export async function startMeshNode(options: MeshNodeOptions): Promise<MeshNode>
 }
 
 /** Removed nodes are refused both ways, and libp2p itself never dials: links.ts does, by `dial` above. */
-function memberGater({ isRemoved, deadline }: MeshNodeOptions): ConnectionGater {
+function memberGater({ isRemoved, deadline }: Libp2pNodeOptions): ConnectionGater {
   const denyRemoved = (peer: PeerId): boolean => {
     const node = nodeOf(peer);
     return node === undefined || isRemoved(node);

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Endpoint, type Ip, type NodeId, nodeId } from "@mesh/core/ports";
-import { GOOD_LINK, Links, MAX_ENDPOINTS, type MemberConnection, USABLE_TIMEOUT } from "./links.ts";
+import { LASTING_AFTER, Links, MAX_DIALLED_ENDPOINTS, type MemberConnection, PING_PATIENCE, USABLE_TIMEOUT } from "./links.ts";
 import { SettlingClock } from "./settling-clock-fixture.ts";
 
 const SELF: NodeId = nodeId(new Uint8Array(32).fill(8));
 const PEER: NodeId = nodeId(new Uint8Array(32).fill(9));
 const SMALLER_PEER: NodeId = nodeId(new Uint8Array(32).fill(7));
+const OTHER_PEER: NodeId = nodeId(new Uint8Array(32).fill(6));
+/** A dial there neither succeeds nor fails. */
+const HANGING_PORT = 99;
 
 function endpoint(port: number): Endpoint {
   return { ip: "192.0.2.1" as Ip, port };
@@ -19,7 +22,9 @@ interface Scene {
   readonly done: string[];
   /** Ports that answer a dial. */
   readonly answering: Set<number>;
-  readonly denied: Set<number>;
+  readonly denied: Set<NodeId>;
+  /** What a ping of this connection comes to; without an entry: it is never answered. */
+  readonly pings: Map<MemberConnection, () => Promise<void>>;
   open(node: NodeId, dialled: boolean): MemberConnection;
 }
 
@@ -27,7 +32,8 @@ function scene(): Scene {
   const clock = new SettlingClock();
   const done: string[] = [];
   const answering = new Set<number>();
-  const denied = new Set<number>();
+  const denied = new Set<NodeId>();
+  const pings: Scene["pings"] = new Map();
   let count = 0;
   const open = (node: NodeId, dialled: boolean, port = 0): MemberConnection => {
     const name = `${dialled ? "out" : "in"}${++count}`;
@@ -36,6 +42,10 @@ function scene(): Scene {
       remote: endpoint(port),
       dialled,
       openedAt: clock.now(),
+      ping: () => {
+        done.push(`${clock.now()} ${name} pinged`);
+        return pings.get(connection)?.() ?? new Promise<never>(() => {});
+      },
       abort: (reason) => {
         done.push(`${clock.now()} ${name} aborted: ${reason}`);
         links.closed(connection);
@@ -49,16 +59,17 @@ function scene(): Scene {
     clock,
     dial: async (node, { port }) => {
       done.push(`${clock.now()} dial ${port}`);
+      if (port === HANGING_PORT) return new Promise<never>(() => {});
       if (!answering.has(port)) throw new Error(`no answer from ${port}`);
       return open(node, true, port);
     },
-    mayDial: (_node, { port }) => !denied.has(port),
+    mayDial: (node) => !denied.has(node),
     onUp: ({ remote, dialled }) => done.push(`${clock.now()} up ${dialled ? `dialled ${remote.port}` : "accepted"}`),
     onDown: () => done.push(`${clock.now()} down`),
-    onReduced: (_node, rest) => done.push(`${clock.now()} reduced to ${rest.length}`),
+    onReduced: () => done.push(`${clock.now()} reduced`),
     onDialFailed: () => {},
   });
-  return { links, clock, done, answering, denied, open };
+  return { links, clock, done, answering, denied, pings, open };
 }
 
 describe("links", () => {
@@ -86,17 +97,16 @@ describe("links", () => {
   it("reports the first usable connection and the loss of the last", async () => {
     const { links, clock, done, open } = scene();
     const first = open(PEER, false);
-    assert.deepEqual(links.up(), []);
+    assert.deepEqual(done, []);
     links.usable(first);
-    assert.deepEqual([links.up(), links.isUp(PEER), links.connectionTo(PEER)], [[PEER], true, first]);
+    assert.deepEqual([done, links.connectionTo(PEER)], [["0 up accepted"], first]);
     await clock.advance(10_000);
     const second = open(PEER, true);
     links.usable(second);
     await clock.advance(10_000);
     links.closed(second);
     links.closed(second);
-    assert.deepEqual(done, ["0 up accepted", "10000 in1 aborted: duplicate connection", "10000 reduced to 1", "20000 down"]);
-    assert.equal(links.isUp(PEER), false);
+    assert.deepEqual(done, ["0 up accepted", "10000 in1 aborted: duplicate connection", "10000 reduced", "20000 down"]);
   });
 
   it("says nothing of a connection that never was usable, and closes it", async () => {
@@ -114,7 +124,7 @@ describe("links", () => {
     const first = links.connectionTo(PEER);
     assert.ok(first !== undefined);
     links.usable(first);
-    await clock.advance(GOOD_LINK);
+    await clock.advance(LASTING_AFTER);
     links.closed(first);
     await clock.advance(1);
     const second = links.connectionTo(PEER);
@@ -147,12 +157,12 @@ describe("links", () => {
     await clock.advance(60_000);
     assert.deepEqual(done, ["0 dial 1", "1 out1 aborted: disconnected"]);
     links.usable(open(PEER, false));
-    assert.equal(links.isUp(PEER), true);
+    assert.equal(done.at(-1), "60001 up accepted");
   });
 
-  it("dials allowed endpoints alone, and looks again later when there is none", async () => {
+  it("does not dial a node it may not, and looks again later", async () => {
     const { links, clock, done, denied, answering } = scene();
-    denied.add(1);
+    denied.add(PEER);
     links.connect(PEER, [endpoint(1)]);
     await clock.advance(500);
     assert.deepEqual(done, []);
@@ -169,7 +179,7 @@ describe("links", () => {
       Array.from({ length: 50 }, (_, i) => endpoint(i + 1)),
     );
     await clock.advance(900);
-    assert.equal(done.length, MAX_ENDPOINTS);
+    assert.equal(done.length, MAX_DIALLED_ENDPOINTS);
   });
 
   it("keeps the connection of the smaller node when both dialled, and leaves a fallback to the larger", async () => {
@@ -177,12 +187,52 @@ describe("links", () => {
     smaller.open(PEER, false);
     smaller.open(PEER, true);
     await smaller.clock.advance(1);
-    assert.deepEqual(smaller.done, ["0 in1 aborted: duplicate connection", "0 reduced to 1"]);
+    assert.deepEqual(smaller.done, ["0 in1 aborted: duplicate connection", "0 reduced"]);
     const larger = scene();
     larger.open(SMALLER_PEER, false);
     larger.open(SMALLER_PEER, true);
     await larger.clock.advance(3_000);
-    assert.deepEqual(larger.done, ["3000 out2 aborted: duplicate connection", "3000 reduced to 1"]);
+    assert.deepEqual(larger.done, ["3000 out2 aborted: duplicate connection", "3000 reduced"]);
+  });
+
+  it("closes what is silent after the network changed and dials it at once, and keeps what answers or resets the ping", async () => {
+    const { links, clock, done, answering, open, pings } = scene();
+    answering.add(1);
+    links.connect(PEER, [endpoint(1)]);
+    await clock.advance(5_000);
+    const frozen = links.connectionTo(PEER);
+    assert.ok(frozen !== undefined);
+    const [alive, resetting] = [open(SMALLER_PEER, false), open(OTHER_PEER, false)];
+    for (const connection of [frozen, alive, resetting]) links.usable(connection);
+    pings.set(alive, () => Promise.resolve());
+    pings.set(resetting, () => Promise.reject(new Error("stream reset")));
+    done.length = 0;
+    links.networkChanged();
+    await clock.advance(100);
+    links.networkChanged();
+    await clock.advance(1_400 + 1);
+    assert.deepEqual(done, [
+      "5000 out1 pinged",
+      "5000 in2 pinged",
+      "5000 in3 pinged",
+      // The one under way is enough for the frozen one.
+      "5100 in2 pinged",
+      "5100 in3 pinged",
+      `${5_000 + PING_PATIENCE} out1 aborted: silent since the network changed`,
+      "6500 down",
+      "6500 dial 1",
+    ]);
+    assert.deepEqual([links.connectionTo(SMALLER_PEER), links.connectionTo(OTHER_PEER)], [alive, resetting]);
+  });
+
+  it("dials what waits and what hangs at once after the network changed, and backs off afresh", async () => {
+    const { links, clock, done } = scene();
+    links.connect(PEER, [endpoint(1)]);
+    links.connect(SMALLER_PEER, [endpoint(HANGING_PORT)]);
+    await clock.advance(4_000);
+    links.networkChanged();
+    await clock.advance(1_500);
+    assert.deepEqual(done, ["0 dial 1", "0 dial 99", "1000 dial 1", "3000 dial 1", "4000 dial 1", "4000 dial 99", "5000 dial 1"]);
   });
 
   it("does not dial itself", async () => {
@@ -198,11 +248,13 @@ describe("links", () => {
     open(PEER, false);
     open(SMALLER_PEER, false);
     await clock.advance(500);
+    links.networkChanged();
     links.close();
     await clock.advance(0);
     assert.equal(clock.pending, 0);
     open(PEER, false);
     links.connect(PEER, [endpoint(2)]);
-    assert.deepEqual(done, ["0 dial 1", "500 in3 aborted: closed"]);
+    links.networkChanged();
+    assert.deepEqual(done, ["0 dial 1", "500 in1 pinged", "500 in2 pinged", "500 in3 aborted: closed"]);
   });
 });

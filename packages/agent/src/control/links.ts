@@ -12,10 +12,12 @@
  * | yes    | one or more        | nothing; lost after 10 s or more: as from the start, sooner: backs off |
  * | no     | one or more        | kept: the other side wants it                                       |
  *
- * A connection that is not usable after 8 s is closed.
+ * A connection that is not usable after 8 s is closed. When the host's network changed, so is one that does not answer
+ * within 1.5 s, and what is not linked is dialled at once.
  */
-import type { Clock, Endpoint, Millis, NodeId } from "@mesh/core/ports";
+import { type Clock, type Endpoint, type Millis, type NodeId, sameEndpoint } from "@mesh/core/ports";
 import { choiceGrace, chooseConnection } from "./connection-choice.ts";
+import { DeadlineError, withDeadline } from "./deadline.ts";
 import { raceEndpoints } from "./race-endpoints.ts";
 
 /** One encrypted connection to a member, whoever dialled it. */
@@ -25,32 +27,36 @@ export interface MemberConnection {
   readonly remote: Endpoint;
   readonly dialled: boolean;
   readonly openedAt: Millis;
+  /** Resolves when the other side answers; rejects when `signal` is aborted, or when it cannot be asked. */
+  ping(signal: AbortSignal): Promise<void>;
   /** Closes it at once. `closed` is reported through the same way as any other loss. */
   abort(reason: string): void;
 }
 
-export interface LinksOptions {
+interface LinksOptions {
   readonly self: NodeId;
   readonly clock: Clock;
   /** Opens a connection; it is also reported with `opened`. */
   dial(node: NodeId, endpoint: Endpoint, signal: AbortSignal): Promise<MemberConnection>;
-  /** Endpoints for which this is false are not dialled. */
-  mayDial(node: NodeId, endpoint: Endpoint): boolean;
+  /** Nodes for which this is false are not dialled, but may be later. */
+  mayDial(node: NodeId): boolean;
   onUp(connection: MemberConnection): void;
   onDown(node: NodeId): void;
-  /** One of several connections is gone; `rest` stay. */
-  onReduced(node: NodeId, rest: readonly MemberConnection[]): void;
+  /** One of several connections is gone, others stay. */
+  onReduced(node: NodeId): void;
   onDialFailed(node: NodeId, error: unknown): void;
 }
 
 /** Waits before the second, third … attempt. A peer that comes back is linked within 10 s, and a dead one costs one SYN in 10 s. */
-export const REDIAL_AFTER: readonly Millis[] = [1_000, 2_000, 4_000, 8_000, 10_000];
-/** A link that lived this long was a good one: when it is lost, the dialling starts afresh. A shorter one may be closed by its other end each time. */
-export const GOOD_LINK: Millis = 10_000;
+const REDIAL_AFTER: readonly Millis[] = [1_000, 2_000, 4_000, 8_000, 10_000];
+/** A link that lasted this long was a good one: when it is lost, the dialling starts afresh. A shorter one may be closed by its other end each time. */
+export const LASTING_AFTER: Millis = 10_000;
 /** Identify takes 5 s at most. */
 export const USABLE_TIMEOUT: Millis = 8_000;
+/** For an answer after the host's network changed: a round trip, and one retransmission by TCP (RFC 6298: 1 s at first). */
+export const PING_PATIENCE: Millis = 1_500;
 /** Endpoints of one attempt: with 250 ms of head start each, the last begins after 2 s. */
-export const MAX_ENDPOINTS = 8;
+export const MAX_DIALLED_ENDPOINTS = 8;
 
 interface Target {
   endpoints: readonly Endpoint[];
@@ -71,14 +77,18 @@ export class Links {
   readonly #targets = new Map<NodeId, Target>();
   readonly #peers = new Map<NodeId, Peer>();
   readonly #usableTimers = new Map<MemberConnection, () => void>();
-  #isClosed = false;
+  /** Being pinged since the host's network changed. */
+  readonly #pinged = new Set<MemberConnection>();
+  /** Closed because they did not answer that ping. */
+  readonly #silent = new Set<MemberConnection>();
+  readonly #closing = new AbortController();
 
   constructor(options: LinksOptions) {
     this.#options = options;
   }
 
   connect(node: NodeId, endpoints: readonly Endpoint[]): void {
-    if (this.#isClosed || node === this.#options.self) return;
+    if (this.#closing.signal.aborted || node === this.#options.self) return;
     const known = this.#targets.get(node);
     if (known !== undefined && sameEndpoints(known.endpoints, endpoints)) return;
     known?.stop?.();
@@ -93,8 +103,19 @@ export class Links {
     for (const connection of [...(this.#peers.get(node)?.connections ?? [])]) connection.abort(reason);
   }
 
+  /** Old addresses may be gone: what they carried is checked, and what waits or hangs is dialled from the new ones. */
+  networkChanged(): void {
+    for (const { connections } of this.#peers.values()) for (const connection of connections) void this.#check(connection);
+    for (const [node, target] of this.#targets) {
+      if (this.#peers.has(node)) continue;
+      target.stop?.();
+      target.failures = 0;
+      this.#dial(node, target);
+    }
+  }
+
   opened(connection: MemberConnection): void {
-    if (this.#isClosed) {
+    if (this.#closing.signal.aborted) {
       connection.abort("closed");
       return;
     }
@@ -122,11 +143,12 @@ export class Links {
   closed(connection: MemberConnection): void {
     this.#usableTimers.get(connection)?.();
     this.#usableTimers.delete(connection);
+    const wasSilent = this.#silent.delete(connection);
     const { node } = connection;
     const peer = this.#peers.get(node);
     if (peer?.connections.delete(connection) !== true) return;
     if (peer.connections.size > 0) {
-      this.#options.onReduced(node, [...peer.connections]);
+      this.#options.onReduced(node);
       return;
     }
     peer.cancelChoice();
@@ -134,16 +156,7 @@ export class Links {
     if (peer.isUp) this.#options.onDown(node);
     const target = this.#targets.get(node);
     if (target === undefined || target.stop !== undefined) return;
-    this.#dialLater(node, target, this.#options.clock.now() - peer.openedAt >= GOOD_LINK);
-  }
-
-  isUp(node: NodeId): boolean {
-    return this.#peers.get(node)?.isUp === true;
-  }
-
-  /** Nodes with a link. */
-  up(): readonly NodeId[] {
-    return [...this.#peers].filter(([, peer]) => peer.isUp).map(([node]) => node);
+    this.#dialLater(node, target, wasSilent || this.#options.clock.now() - peer.openedAt >= LASTING_AFTER);
   }
 
   /** The connection to use for something new: the newest. */
@@ -152,7 +165,7 @@ export class Links {
   }
 
   close(): void {
-    this.#isClosed = true;
+    this.#closing.abort(new Error("closed"));
     for (const { stop } of this.#targets.values()) stop?.();
     this.#targets.clear();
     for (const { cancelChoice } of this.#peers.values()) cancelChoice();
@@ -161,12 +174,24 @@ export class Links {
     this.#usableTimers.clear();
   }
 
+  /** Never rejects. Silence alone is a dead connection: a reset came from the other side, and is reported when it was the connection's. */
+  async #check(connection: MemberConnection): Promise<void> {
+    if (this.#pinged.has(connection)) return;
+    this.#pinged.add(connection);
+    const patience = { clock: this.#options.clock, timeout: PING_PATIENCE, signal: this.#closing.signal };
+    const failure = await withDeadline(patience, (signal) => connection.ping(signal)).catch((error: unknown) => error);
+    this.#pinged.delete(connection);
+    if (!(failure instanceof DeadlineError) || this.#peers.get(connection.node)?.connections.has(connection) !== true) return;
+    this.#silent.add(connection);
+    connection.abort("silent since the network changed");
+  }
+
   #dial(node: NodeId, target: Target): void {
     const { clock, dial, mayDial, onDialFailed } = this.#options;
     target.stop = undefined;
     if ((this.#peers.get(node)?.connections.size ?? 0) > 0) return;
-    const endpoints = target.endpoints.filter((endpoint) => mayDial(node, endpoint)).slice(0, MAX_ENDPOINTS);
-    if (endpoints.length === 0) {
+    const endpoints = target.endpoints.slice(0, MAX_DIALLED_ENDPOINTS);
+    if (endpoints.length === 0 || !mayDial(node)) {
       this.#dialLater(node, target, false);
       return;
     }
@@ -187,7 +212,7 @@ export class Links {
       (error: unknown) => {
         if (target.stop !== stop) return;
         target.stop = undefined;
-        if (this.#isClosed || this.#targets.get(node) !== target) return;
+        if (this.#closing.signal.aborted || this.#targets.get(node) !== target) return;
         onDialFailed(node, error);
         if (!this.#peers.has(node)) this.#dialLater(node, target, false);
       },
@@ -215,5 +240,5 @@ export class Links {
 }
 
 function sameEndpoints(a: readonly Endpoint[], b: readonly Endpoint[]): boolean {
-  return a.length === b.length && a.every((endpoint, i) => endpoint.ip === b[i]?.ip && endpoint.port === b[i]?.port);
+  return a.length === b.length && a.every((endpoint, i) => sameEndpoint(endpoint, b[i]));
 }

@@ -7,22 +7,24 @@
  *   4. The responder verifies them. Until it has, it says nothing: a stranger that guesses the protocol learns its key, no more.
  *   5. The responder shows its own; the initiator verifies them.
  *
- * Whoever is refused sees the connection reset. Shown credentials go to core as records before the link is reported.
+ * Whoever is refused sees the connection reset, and is counted. Shown credentials go to core as records before the link is reported.
  */
 import { noise } from "@chainsafe/libp2p-noise";
-import type { ConnectionEncrypter, SecuredConnection } from "@libp2p/interface";
+import type { ConnectionEncrypter, MessageStream, SecuredConnection } from "@libp2p/interface";
 import { type Clock, type ControlQueries, MAX_RECORD_BYTES, type Millis, type NodeId, shortId } from "@mesh/core/ports";
 import { withDeadline } from "./deadline.ts";
 import { type Frames, framesOf } from "./frames.ts";
 import { nodeOf } from "./peer-id.ts";
 
-export const MEMBER_PROTOCOL = "/mesh/member/1";
+const MEMBER_PROTOCOL = "/mesh/member/1";
 /** For steps 2 to 5: three round trips and four signatures, even on a slow, lossy path. */
-export const MEMBER_HANDSHAKE_TIMEOUT: Millis = 5_000;
+const MEMBER_HANDSHAKE_TIMEOUT: Millis = 5_000;
 
-export interface MemberEncrypterOptions {
+interface MemberEncrypterOptions {
   readonly clock: Clock;
   readonly queries: Pick<ControlQueries, "credentials" | "refuseMember">;
+  /** Core refused what the other side of this connection showed. */
+  onRefused(connection: MessageStream, direction: "inbound" | "outbound"): void;
   /** Credentials that were verified, as they were shown. */
   onCredentials(node: NodeId, credentials: Uint8Array): void;
 }
@@ -33,11 +35,13 @@ export function memberEncrypter(options: MemberEncrypterOptions): (components: N
   const { clock, queries } = options;
   const timeout = MEMBER_HANDSHAKE_TIMEOUT;
 
-  const verify = (secured: SecuredConnection, credentials: Uint8Array): void => {
-    const node = nodeOf(secured.remotePeer);
+  const verify = ({ remotePeer }: SecuredConnection, credentials: Uint8Array, onRefused: () => void): void => {
+    const node = nodeOf(remotePeer);
     const reason = node === undefined ? "not an Ed25519 key" : queries.refuseMember(node, credentials);
-    if (node === undefined || reason !== undefined)
+    if (node === undefined || reason !== undefined) {
+      onRefused();
       throw new Error(`${node === undefined ? "peer" : shortId(node)} is no member: ${reason}`);
+    }
     options.onCredentials(node, credentials);
   };
 
@@ -50,7 +54,7 @@ export function memberEncrypter(options: MemberEncrypterOptions): (components: N
           const secured = await channel.secureOutbound(connection, { ...rest, signal: deadline });
           const frames = credentialFrames(secured);
           await frames.write(queries.credentials(), deadline);
-          verify(secured, await frames.read(deadline));
+          verify(secured, await frames.read(deadline), () => options.onRefused(connection, "outbound"));
           frames.release();
           return secured;
         }),
@@ -58,7 +62,7 @@ export function memberEncrypter(options: MemberEncrypterOptions): (components: N
         withDeadline({ clock, timeout, signal }, async (deadline) => {
           const secured = await channel.secureInbound(connection, { ...rest, signal: deadline });
           const frames = credentialFrames(secured);
-          verify(secured, await frames.read(deadline));
+          verify(secured, await frames.read(deadline), () => options.onRefused(connection, "inbound"));
           await frames.write(queries.credentials(), deadline);
           frames.release();
           return secured;

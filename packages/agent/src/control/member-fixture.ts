@@ -5,6 +5,7 @@ import {
   type ControlEvent,
   type ControlPlane,
   type ControlQueries,
+  type ControlRefusal,
   type Endpoint,
   type Ip,
   type Millis,
@@ -14,7 +15,7 @@ import {
 import { pino } from "pino";
 import { type ControlPlaneOptions, openControlPlane } from "./control-plane.ts";
 import { privateKeyOf } from "./peer-id.ts";
-import { TestRecords } from "./test-records.ts";
+import { TestRecords } from "./test-records-fixture.ts";
 
 /** Tests with sockets need real time. */
 export const realClock: Clock = {
@@ -58,14 +59,20 @@ type EventOf<T extends ControlEvent["type"]> = Extract<ControlEvent, { readonly 
 /** Milliseconds a test waits for anything. */
 const PATIENCE: Millis = 10_000;
 
-/** Keeps all events; waits for those to come. */
-export class EventLog {
+/** Keeps all events, refusals as sums apart from the others; waits for those to come. */
+class EventLog {
   readonly all: ControlEvent[] = [];
+  readonly #refusals = new Map<ControlRefusal, number>();
   readonly #waiting = new Set<() => void>();
 
   push(event: ControlEvent): void {
-    this.all.push(event);
+    if (event.type === "refused") this.#refusals.set(event.cause, this.refusals(event.cause) + event.count);
+    else this.all.push(event);
     for (const look of [...this.#waiting]) look();
+  }
+
+  refusals(cause: ControlRefusal): number {
+    return this.#refusals.get(cause) ?? 0;
   }
 
   count<T extends ControlEvent["type"]>(type: T, matches: (event: EventOf<T>) => boolean = () => true): number {
@@ -127,7 +134,7 @@ export interface Member {
   say(record: Uint8Array): void;
 }
 
-export interface MemberOptions extends Partial<Pick<ControlPlaneOptions, "clock" | "port" | "isOverlay">> {
+export interface MemberOptions extends Partial<Pick<ControlPlaneOptions, "clock" | "port" | "busyResponse">> {
   readonly network?: string;
   readonly credentials?: Uint8Array;
   onEvent?(event: ControlEvent, member: Member): void;
@@ -159,8 +166,8 @@ export async function openMember(name: string, options: MemberOptions = {}): Pro
     topic: TOPIC,
     queries,
     clock: options.clock ?? realClock,
+    busyResponse: options.busyResponse,
     log: pino({ level: process.env["MESH_TEST_LOG"] ?? "silent" }),
-    isOverlay: options.isOverlay ?? (() => false),
     onEvent: (event) => {
       if (event.type === "records") for (const record of event.records) if (record.length >= 40) records.merge(record);
       events.push(event);

@@ -9,7 +9,7 @@ export const HEAD_START: Millis = 250;
 /** For one endpoint, TCP and handshake: two retransmitted SYNs (after 1 and 3 s) and a handshake fit. */
 export const ENDPOINT_TIMEOUT: Millis = 5_000;
 
-export interface Race<T> {
+interface Race<T> {
   readonly clock: Clock;
   readonly signal: AbortSignal;
   dial(endpoint: Endpoint, signal: AbortSignal): Promise<T>;

@@ -17,7 +17,7 @@ import {
   type SyncOutcome,
   syncRecords,
 } from "./record-sync.ts";
-import { TestRecords, testRecord } from "./test-records.ts";
+import { TestRecords, testRecord } from "./test-records-fixture.ts";
 
 interface Wire {
   readonly frames: SyncFrames;

@@ -17,10 +17,10 @@
  * Numbers are big-endian. Buckets and records beyond the limits wait for the next sync. Nobody sends a records frame
  * before the last one was taken, so a peer can make us hold one frame and no more.
  */
-import { type ControlQueries, MAX_RECORD_BYTES, SUMMARY_ENTRY_BYTES } from "@mesh/core/ports";
+import { type ControlQueries, equalBytes, MAX_RECORD_BYTES, SUMMARY_ENTRY_BYTES } from "@mesh/core/ports";
 
 export const BUCKETS = 256;
-export const ROOT_BYTES = 32;
+const ROOT_BYTES = 32;
 export const BUCKET_BYTES = 16;
 const SELECTION_BYTES = BUCKETS / 8;
 
@@ -40,7 +40,7 @@ export interface SyncFrames {
   write(frame: Uint8Array): Promise<void>;
 }
 
-export interface SyncSession {
+interface SyncSession {
   readonly isInitiator: boolean;
   readonly digest: Digest;
   readonly frames: SyncFrames;
@@ -63,7 +63,7 @@ export class SyncFault extends Error {
 export async function syncRecords(session: SyncSession): Promise<SyncOutcome> {
   const { digest, isInitiator, frames } = session;
   const root = digest.root();
-  if (sameBytes(root, await exchange(session, root, ROOT_BYTES))) return { received: 0, sent: 0, isPartial: false };
+  if (equalBytes(root, await exchange(session, root, ROOT_BYTES))) return { received: 0, sent: 0, isPartial: false };
 
   const hashes = digest.buckets();
   const differing = differingBuckets(hashes, await exchange(session, hashes, BUCKETS * BUCKET_BYTES));
@@ -92,7 +92,7 @@ async function exchange({ frames, isInitiator }: SyncSession, mine: Uint8Array, 
 function differingBuckets(mine: Uint8Array, theirs: Uint8Array): readonly number[] {
   const differs = (bucket: number): boolean => {
     const range = [bucket * BUCKET_BYTES, (bucket + 1) * BUCKET_BYTES] as const;
-    return !sameBytes(mine.subarray(...range), theirs.subarray(...range));
+    return !equalBytes(mine.subarray(...range), theirs.subarray(...range));
   };
   return Array.from({ length: BUCKETS }, (_, bucket) => bucket).filter(differs);
 }
@@ -225,8 +225,4 @@ export function decodeRecords(frame: Uint8Array): { readonly records: readonly U
     offset = end;
   }
   return { records, hasMore: more === 1 };
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0;
 }

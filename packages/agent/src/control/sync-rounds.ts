@@ -8,7 +8,7 @@ export const REST_AFTER: Millis = 500;
 /** Syncs this node runs at a time, each with a frame of 1 MiB at most; others wait for their turn. */
 export const MAX_RUNNING = 4;
 
-export interface SyncRoundsOptions {
+interface SyncRoundsOptions {
   readonly clock: Clock;
   /** Compares records with the node, as the one that begins. Rejects when that fails. */
   run(node: NodeId, signal: AbortSignal): Promise<SyncOutcome>;

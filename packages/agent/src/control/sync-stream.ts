@@ -7,9 +7,9 @@ import { endingStream } from "./stream-end.ts";
 
 export const SYNC_PROTOCOL = "/mesh/sync/1";
 /** For one sync: 8 MiB at 1.5 Mb/s. */
-export const SYNC_TIMEOUT: Millis = 45_000;
+const SYNC_TIMEOUT: Millis = 45_000;
 /** For one frame, so that a peer that went silent does not hold a place for long. */
-export const FRAME_TIMEOUT: Millis = 10_000;
+const FRAME_TIMEOUT: Millis = 10_000;
 /** That one peer may run with us: one of each side's starting. */
 export const MAX_SYNC_STREAMS = 2;
 

@@ -14,7 +14,7 @@ export function commandFailed(failure: IpFailure, action: string): MeshError {
   );
 }
 
-export function notRoot(action: string): MeshError {
+function notRoot(action: string): MeshError {
   return new MeshError(
     "host/not-root",
     `Only root may ${action}.`,

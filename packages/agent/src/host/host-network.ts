@@ -18,7 +18,7 @@ import { Ipv6Switch } from "./ipv6-switch.ts";
 import { linkChanges } from "./link-changes.ts";
 import { readLink } from "./link-state.ts";
 
-export interface HostNetworkOptions {
+interface HostNetworkOptions {
   readonly log: Logger;
   readonly clock: Clock;
   /** iproute2's `ip`; by default the one on the path. */
@@ -52,7 +52,7 @@ class LinuxHostNetwork implements HostNetwork {
   constructor(options: HostNetworkOptions) {
     this.#log = options.log;
     this.#clock = options.clock;
-    this.#ip = new IpCommand(options.ipProgram ?? "ip");
+    this.#ip = new IpCommand(options.ipProgram ?? "ip", options.clock);
     this.#ipv6 = new Ipv6Switch(options.procSys ?? "/proc/sys");
   }
 
@@ -89,7 +89,6 @@ class LinuxHostNetwork implements HostNetwork {
   }
 
   async #apply(plan: LinkPlan): Promise<void> {
-    assertDeviceName(plan.device);
     const state = await readLink(this.#ip, plan.device, await this.#ipv6.isSupported());
     const usable = await this.#withoutUnusableIpv6(plan);
     const changes = linkChanges(state, usable);
@@ -150,15 +149,4 @@ class LinuxHostNetwork implements HostNetwork {
       { hint: `See it with \`ip route show ${formatPrefix(prefix)}\`, and remove that route or choose another prefix for the mesh.` },
     );
   }
-}
-
-/** `ip` splits its batch at blanks, and the name becomes part of a path. */
-function assertDeviceName(device: string): void {
-  if (/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/.test(device)) return;
-  throw new MeshError(
-    "config/invalid",
-    `"${device}" is no name for a network device.`,
-    { key: "tunName", reason: "1 to 15 letters, digits, dots, dashes and underscores" },
-    { hint: "Use 1 to 15 letters, digits, dots, dashes and underscores." },
-  );
 }

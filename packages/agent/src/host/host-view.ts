@@ -1,22 +1,23 @@
 import {
+  addressBits,
   type HostAddress,
   type HostRoute,
   type HostView,
-  type Ip,
-  makePrefix,
+  ipFamily,
   type Prefix,
   parseIp,
+  parsePrefix,
   prefixContains,
 } from "@mesh/core/ports";
 import { commandFailed } from "./host-failure.ts";
 import { type IpCommand, parseShown } from "./ip-command.ts";
-import { addressLength, type ShownAddress, type ShownLink, type ShownRoute, shownPrefix } from "./shown.ts";
+import { type ShownAddress, type ShownLink, type ShownRoute, shownPrefix } from "./shown.ts";
 
 /** Reachable from this link or this host only (RFC 3927, RFC 4291), so no other host learns anything from them. */
-const LOCAL_ONLY: readonly Prefix[] = ["127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10"].map(prefixOf);
+const LOCAL_ONLY: readonly Prefix[] = prefixes("127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10");
 
 /** Multicast in both families; a route to it says nothing about where a host is. */
-const MULTICAST: readonly Prefix[] = ["224.0.0.0/4", "ff00::/8"].map(prefixOf);
+const MULTICAST: readonly Prefix[] = prefixes("224.0.0.0/4", "ff00::/8");
 
 /** Two processes: `ip` tells a default route's family only by the family it was asked for. */
 export async function observeHost(
@@ -48,7 +49,7 @@ function linkAddresses(link: ShownLink): readonly HostAddress[] {
   return shown.flatMap((address) => {
     const ip = parseIp(address.local ?? "");
     if (ip === undefined || !isUsable(address) || LOCAL_ONLY.some((prefix) => prefixContains(prefix, ip))) return [];
-    return [{ device, ip, prefixLength: address.prefixlen ?? addressLength(ip) }];
+    return [{ device, ip, prefixLength: address.prefixlen ?? addressBits(ipFamily(ip)) }];
   });
 }
 
@@ -80,7 +81,6 @@ function sorted<T>(entries: readonly T[]): readonly T[] {
     .map(({ entry }) => entry);
 }
 
-function prefixOf(text: string): Prefix {
-  const [ip = "", length = ""] = text.split("/");
-  return makePrefix(parseIp(ip) as Ip, Number(length));
+function prefixes(...texts: readonly string[]): readonly Prefix[] {
+  return texts.flatMap((text) => parsePrefix(text) ?? []);
 }

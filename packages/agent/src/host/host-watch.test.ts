@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type HostView, parseIp } from "@mesh/core/ports";
 import { pino } from "pino";
-import { ManualClock } from "../runtime/manual-clock.ts";
+import { ManualClock } from "../runtime/manual-clock-fixture.ts";
 import { HostWatch } from "./host-watch.ts";
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

@@ -2,7 +2,7 @@ import type { Clock, HostView } from "@mesh/core/ports";
 import type { Logger } from "pino";
 import type { IpCommand } from "./ip-command.ts";
 
-export interface HostWatchOptions {
+interface HostWatchOptions {
   readonly ip: Pick<IpCommand, "monitor">;
   readonly clock: Clock;
   readonly log: Logger;

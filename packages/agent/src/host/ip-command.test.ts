@@ -4,6 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { type ErrorCode, MeshError } from "@mesh/core/errors";
+import type { Clock } from "@mesh/core/ports";
+import { ManualClock } from "../runtime/manual-clock-fixture.ts";
 import { commandFailed } from "./host-failure.ts";
 import { IpCommand, parseShown } from "./ip-command.ts";
 
@@ -11,11 +13,11 @@ const directory = mkdtempSync(join(tmpdir(), "mesh-ip-"));
 after(() => rmSync(directory, { recursive: true }));
 
 /** A program in the place of `ip`. */
-function program(name: string, script: string, timeout?: number): IpCommand {
+function program(name: string, script: string, clock: Clock = new ManualClock()): IpCommand {
   const path = join(directory, name);
   writeFileSync(path, `#!/bin/sh\n${script}\n`);
   chmodSync(path, 0o755);
-  return new IpCommand(path, timeout);
+  return new IpCommand(path, clock);
 }
 
 function isMeshError(code: ErrorCode, hint: RegExp): (error: unknown) => boolean {
@@ -58,17 +60,23 @@ describe("IpCommand", () => {
 
   test("without iproute2 it says how to install it", async () => {
     await assert.rejects(
-      new IpCommand(join(directory, "none")).batch([], []),
+      new IpCommand(join(directory, "none"), new ManualClock()).batch([], []),
       isMeshError("host/command-failed", /apt-get install iproute2/),
     );
   });
 
-  test("a program that hangs is ended", async () => {
-    await assert.rejects(program("hang", "exec sleep 1000", 50).batch([], []), (error: unknown) => {
-      assert.ok(error instanceof MeshError && error.code === "host/command-failed");
-      assert.deepEqual(error.details, { command: join(directory, "hang"), output: "no answer within 50 ms" });
-      return true;
+  test("a program that hangs is ended after 10 s, and one that was ended is told apart from it", async () => {
+    const clock = new ManualClock();
+    const hanging = assert.rejects(program("hang", "exec sleep 1000", clock).batch([], []), {
+      code: "host/command-failed",
+      details: { command: join(directory, "hang"), output: "no answer within 10000 ms" },
     });
+    clock.advance(10_000);
+    await hanging;
+    await assert.rejects(program("killed", "kill -9 $$", clock).batch([], []), {
+      details: { command: join(directory, "killed"), output: "SIGKILL" },
+    });
+    assert.equal(clock.timerCount, 0);
   });
 
   test("an `ip` that is not iproute2's is told by its output", () => {
@@ -91,7 +99,7 @@ describe("IpCommand", () => {
     assert.equal(await ended.promise, "it ended");
 
     const missing = Promise.withResolvers<string>();
-    new IpCommand(join(directory, "none")).monitor(() => {}, missing.resolve);
+    new IpCommand(join(directory, "none"), new ManualClock()).monitor(() => {}, missing.resolve);
     assert.match(await missing.promise, /not found/);
 
     const started = Promise.withResolvers<void>();

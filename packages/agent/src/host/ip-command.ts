@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { MeshError } from "@mesh/core/errors";
-import { type Millis, seconds } from "@mesh/core/ports";
+import { type Clock, type Millis, seconds } from "@mesh/core/ports";
 
 /** Longest one run may take. A plan takes milliseconds; only a kernel that hangs on its routing lock takes longer. */
 const RUN_TIMEOUT: Millis = seconds(10);
@@ -32,11 +32,11 @@ interface FinishedRun {
 /** iproute2's `ip`. Nothing else in the agent starts processes. */
 export class IpCommand {
   readonly #program: string;
-  readonly #timeout: Millis;
+  readonly #clock: Clock;
 
-  constructor(program: string, timeout: Millis = RUN_TIMEOUT) {
+  constructor(program: string, clock: Clock) {
     this.#program = program;
-    this.#timeout = timeout;
+    this.#clock = clock;
   }
 
   /**
@@ -58,7 +58,7 @@ export class IpCommand {
 
   /** Runs `ip monitor`; `onNews` is called for every piece of output, `onEnd` once when it ended by itself. Returns its stop. */
   monitor(onNews: () => void, onEnd: (reason: string) => void): () => void {
-    const child = this.#spawn("sh", ["-c", MONITOR_SCRIPT, this.#program], {});
+    const child = this.#spawn("sh", ["-c", MONITOR_SCRIPT, this.#program]);
     let isOver = false;
     let said = "";
     const end = (reason: string): void => {
@@ -84,28 +84,37 @@ export class IpCommand {
 
   #run(args: readonly string[], input: string): Promise<FinishedRun> {
     return new Promise((resolve, reject) => {
-      const child = this.#spawn(this.#program, args, { signal: AbortSignal.timeout(this.#timeout) });
+      const child = this.#spawn(this.#program, args);
+      let isLate = false;
+      const cancel = this.#clock.at(this.#clock.now() + RUN_TIMEOUT, () => {
+        isLate = true;
+        child.kill("SIGKILL");
+      });
       const stdout: string[] = [];
       const stderr: string[] = [];
       child.stdout?.setEncoding("utf8").on("data", (text: string) => stdout.push(text));
       child.stderr?.setEncoding("utf8").on("data", (text: string) => stderr.push(text));
-      child.once("error", (error) => reject(this.#startFailed(error)));
-      child.once("close", (code, signal) =>
-        signal === null ? resolve({ code, stdout: stdout.join(""), stderr: stderr.join("") }) : reject(this.#ended(signal)),
-      );
+      child.once("error", (error) => {
+        cancel();
+        reject(this.#startFailed(error));
+      });
+      child.once("close", (code, signal) => {
+        cancel();
+        if (signal === null) resolve({ code, stdout: stdout.join(""), stderr: stderr.join("") });
+        else reject(this.#ended(isLate ? `no answer within ${RUN_TIMEOUT} ms` : signal));
+      });
       // It may end before it has read everything: its exit code tells why.
       child.stdin?.on("error", () => {});
       child.stdin?.end(input);
     });
   }
 
-  #spawn(program: string, args: readonly string[], options: { readonly signal?: AbortSignal }): ChildProcess {
+  #spawn(program: string, args: readonly string[]): ChildProcess {
     const path = [process.env["PATH"], SYSTEM_PATH].filter((part) => part !== undefined && part !== "").join(":");
-    return spawn(program, args, { ...options, stdio: "pipe", env: { PATH: path, LC_ALL: "C" }, killSignal: "SIGKILL" });
+    return spawn(program, args, { stdio: "pipe", env: { PATH: path, LC_ALL: "C" } });
   }
 
   #startFailed(error: NodeJS.ErrnoException): MeshError {
-    if (error.name === "AbortError") return this.#ended(`no answer within ${this.#timeout} ms`);
     const isMissing = error.code === "ENOENT";
     const message = isMissing ? "The command `ip` is not installed." : "The command `ip` could not be started.";
     const hint = isMissing ? "Install it: apt-get install iproute2" : "Try `ip address` by hand.";

@@ -1,4 +1,4 @@
-import { formatPrefix, type Ip, ipFamily, type LinkPlan, type Prefix } from "@mesh/core/ports";
+import { addressBits, formatPrefix, type Ip, ipFamily, type LinkPlan, type Prefix } from "@mesh/core/ports";
 import { type LinkRoute, type LinkState, ROUTE_PROTOCOL } from "./link-state.ts";
 
 /**
@@ -45,5 +45,5 @@ function sameRoute(a: LinkRoute, b: LinkRoute): boolean {
 }
 
 function single(ip: Ip): string {
-  return `${ip}/${ipFamily(ip) === 4 ? 32 : 128}`;
+  return `${ip}/${addressBits(ipFamily(ip))}`;
 }

@@ -1,7 +1,7 @@
-import { type Ip, type Prefix, parseIp } from "@mesh/core/ports";
+import { addressBits, type Ip, ipFamily, type Prefix, parseIp } from "@mesh/core/ports";
 import { commandFailed } from "./host-failure.ts";
 import { type IpCommand, parseShown } from "./ip-command.ts";
-import { addressLength, type ShownAddress, type ShownLink, type ShownRoute, shownPrefix } from "./shown.ts";
+import { type ShownAddress, type ShownLink, type ShownRoute, shownPrefix } from "./shown.ts";
 
 /** What is on one device now, as far as a plan may speak about it. */
 export interface LinkState {
@@ -60,7 +60,7 @@ function ourAddresses(links: readonly unknown[] = []): readonly Ip[] {
  * its prefix. (Linux 5.18 can name an address's maker, but iproute2 shows it only since 6.3.)
  */
 function isOurs(address: ShownAddress, ip: Ip): boolean {
-  return address.prefixlen === addressLength(ip) && address.noprefixroute === true;
+  return address.prefixlen === addressBits(ipFamily(ip)) && address.noprefixroute === true;
 }
 
 function ourRoutes(routes: readonly unknown[] = [], family: 4 | 6): readonly LinkRoute[] {

@@ -1,4 +1,4 @@
-import { type Ip, ipFamily, type Prefix, parseIp, parsePrefix } from "@mesh/core/ports";
+import { addressBits, ipFamily, type Prefix, parseIp, parsePrefix } from "@mesh/core/ports";
 
 /** A link as `ip -details -json link show` or `address show` prints it; only what is read here. */
 export interface ShownLink {
@@ -34,10 +34,5 @@ export function shownPrefix(route: ShownRoute, family: 4 | 6): Prefix | undefine
   const { dst = "" } = route;
   if (dst === "default") return parsePrefix(family === 4 ? "0.0.0.0/0" : "::/0");
   const ip = parseIp(dst);
-  return ip === undefined ? parsePrefix(dst) : { ip, length: addressLength(ip) };
-}
-
-/** Bits of the address: 32 or 128. */
-export function addressLength(ip: Ip): number {
-  return ipFamily(ip) === 4 ? 32 : 128;
+  return ip === undefined ? parsePrefix(dst) : { ip, length: addressBits(ipFamily(ip)) };
 }

@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import { launchProgress } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import { LaunchChannel, openProgressLine, readLaunchOrder } from "./launch-channel.ts";
-import { ManualClock } from "./manual-clock.ts";
+import { ManualClock } from "./manual-clock-fixture.ts";
 
 const ORDER = { command: "join", stateRoot: "/tmp/x", invite: "secret-invite" };
 
@@ -87,13 +87,13 @@ describe("LaunchChannel", () => {
     assert.ok(lines.isClosed);
   });
 
-  test("a failure carries code, sentence and hint; another error is agent/failed", () => {
+  test("a failure carries code, sentence, hint and facts; another error is agent/failed", () => {
     const [known, unknown] = [new Lines(), new Lines()];
     new LaunchChannel(known, () => 0).failed(new MeshError("host/not-root", "Only root may.", { action: "x" }, { hint: "Use sudo." }));
     new LaunchChannel(unknown, () => 0).failed(new TypeError("bug"));
     assert.deepEqual(JSON.parse(known.lines[0] ?? ""), {
       type: "failed",
-      error: { code: "host/not-root", message: "Only root may.", hint: "Use sudo." },
+      error: { code: "host/not-root", message: "Only root may.", hint: "Use sudo.", details: { action: "x" } },
     });
     const failed = launchProgress(JSON.parse(unknown.lines[0] ?? ""), "");
     assert.ok(failed.type === "failed" && failed.error.code === "agent/failed" && failed.error.message === "bug");
@@ -114,7 +114,7 @@ describe("LaunchChannel", () => {
     const lines = new Lines();
     const channel = new LaunchChannel(lines, () => 0);
     for (let i = 0; i < 10_000; i++) channel.step("x".repeat(10_000));
-    channel.failed(new Error("y".repeat(100_000)));
+    channel.failed(new MeshError("agent/failed", "y".repeat(100_000), { reason: "z".repeat(100_000) }, { hint: "h".repeat(100_000) }));
     assert.ok(Buffer.byteLength(lines.lines.join("")) < 40_000);
     assert.match(lines.lines.at(-1) ?? "", /"failed"/);
   });

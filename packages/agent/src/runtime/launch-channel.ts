@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, writeSync } from "node:fs";
-import { type LaunchFailure, type LaunchOrder, type LaunchProgress, launchOrder, ShapeError } from "@mesh/core/config";
-import { MeshError } from "@mesh/core/errors";
+import { type LaunchOrder, type LaunchProgress, launchOrder, ShapeError } from "@mesh/core/config";
+import { type ErrorFacts, errorFacts, MeshError } from "@mesh/core/errors";
 import { type Clock, type Millis, seconds } from "@mesh/core/ports";
 
 /** The order is one line of a few hundred bytes, an invite included; what is longer is something else. */
@@ -21,8 +21,11 @@ const MAX_STEP_BYTES = 32 * 1024;
 /** Longest text of one line, in characters. */
 const MAX_TEXT_LENGTH = 2_000;
 
+/** Longest details of a failure, as JSON, in characters; longer ones are left out. With the steps they fit into a pipe. */
+const MAX_DETAILS_LENGTH = 4_000;
+
 /** Standard input, as far as it is used here. */
-export interface OrderInput {
+interface OrderInput {
   on(event: "data", listener: (chunk: Uint8Array) => void): unknown;
   on(event: "end", listener: () => void): unknown;
   on(event: "error", listener: (error: Error) => void): unknown;
@@ -71,7 +74,7 @@ function notAnOrder(reason: string): MeshError {
 }
 
 /** A way to the CLI that started this process; writing may throw when nobody is there. */
-export interface ProgressLine {
+interface ProgressLine {
   write(line: string): void;
   close(): void;
 }
@@ -111,7 +114,7 @@ export class LaunchChannel {
   }
 
   failed(error: unknown): void {
-    this.#send({ type: "failed", error: launchFailure(error) });
+    this.#send({ type: "failed", error: boundedFacts(error) });
     this.#close();
   }
 
@@ -139,11 +142,17 @@ export class LaunchChannel {
   }
 }
 
-function launchFailure(error: unknown): LaunchFailure {
-  if (!(error instanceof MeshError)) {
-    const message = error instanceof Error ? error.message : String(error);
-    return { code: "agent/failed", message: message.slice(0, MAX_TEXT_LENGTH), hint: "The agent's log says more." };
-  }
-  const { code, message, hint } = error;
-  return { code, message: message.slice(0, MAX_TEXT_LENGTH), ...(hint === undefined ? {} : { hint: hint.slice(0, MAX_TEXT_LENGTH) }) };
+function boundedFacts(error: unknown): ErrorFacts {
+  const { code, message, hint, details } = errorFacts(error instanceof MeshError ? error : unexpected(error));
+  return {
+    code,
+    message: message.slice(0, MAX_TEXT_LENGTH),
+    ...(hint === undefined ? {} : { hint: hint.slice(0, MAX_TEXT_LENGTH) }),
+    ...(JSON.stringify(details).length > MAX_DETAILS_LENGTH ? {} : { details }),
+  };
+}
+
+function unexpected(error: unknown): MeshError {
+  const reason = error instanceof Error ? error.message : String(error);
+  return new MeshError("agent/failed", reason, { reason }, { hint: "The agent's log says more." });
 }

@@ -1,4 +1,5 @@
 import { closeSync, constants, openSync, writeSync } from "node:fs";
+import type { LogLevel } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import { type Logger, pino, stdTimeFunctions } from "pino";
 
@@ -8,7 +9,7 @@ import { type Logger, pino, stdTimeFunctions } from "pino";
  *   level time msg          trace to fatal; ISO 8601 in UTC; a sentence without variable parts
  *   err                     an error: type, message, stack, and of a MeshError code, details and hint
  *   part                    the part of the agent that speaks: control, data, host, api
- *   node name network       a node's id; a node's or network's name; a network's id
+ *   node name network       a node's id, whole; a node's or network's name; a network's id
  *   slot                    the peer's number in the engine
  *   endpoint prefix device  as `mesh status` prints them
  *   reason fault            why, for a person; why bytes were refused, by its counter's name
@@ -16,15 +17,15 @@ import { type Logger, pino, stdTimeFunctions } from "pino";
  *
  * Keys, invites and packet contents are never logged, so nothing has to be redacted.
  */
-export interface LogOptions {
+interface LogOptions {
   /** Appended to; made 0600. Several processes may append at once: one line is one write. */
   readonly file: string;
-  readonly level: "trace" | "debug" | "info" | "warn" | "error";
+  readonly level: LogLevel;
   /** Also a line to standard error. */
   readonly foreground: boolean;
 }
 
-export interface AgentLog {
+interface AgentLog {
   readonly log: Logger;
   /** What was logged before is with the kernel already; this closes the file. Later lines go to standard error only. */
   close(): void;

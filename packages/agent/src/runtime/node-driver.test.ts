@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { ManualClock } from "./manual-clock.ts";
+import { ManualClock } from "./manual-clock-fixture.ts";
 import { NodeDriver } from "./node-driver.ts";
 
 type Event =

@@ -1,13 +1,13 @@
 import { type Clock, type Millis, seconds } from "@mesh/core/ports";
 
 /** A deterministic machine: what happened and the time go in, what is to be done and the next wake-up come out. */
-export interface Machine<Event, Effect> {
+interface Machine<Event, Effect> {
   handle(event: Event, now: Millis): readonly Effect[];
   /** When it wants the timer event; undefined: never. */
   wakeAt(): Millis | undefined;
 }
 
-export interface NodeDriverOptions<Event, Effect> {
+interface NodeDriverOptions<Event, Effect> {
   readonly machine: Machine<Event, Effect>;
   readonly clock: Clock;
   /** Starts what the effect says and returns; what comes of it is a later event. */

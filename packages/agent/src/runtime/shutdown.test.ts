@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { EventEmitter } from "node:events";
 import { describe, test } from "node:test";
 import { pino } from "pino";
-import { ManualClock } from "./manual-clock.ts";
+import { ManualClock } from "./manual-clock-fixture.ts";
 import { Shutdown } from "./shutdown.ts";
 
 class FakeProcess extends EventEmitter {
@@ -95,7 +95,9 @@ describe("Shutdown", () => {
     test(`${event} shuts down with 1`, async () => {
       const { shutdown, process, closed } = start();
       shutdown.add("part", () => void closed.push("part"));
-      process.emit(event, new Error("bug"));
+      const bug = new Error("bug");
+      process.emit(event, bug);
+      assert.equal(shutdown.signal.reason, bug);
       await settled();
       assert.deepEqual(closed, ["part"]);
       assert.deepEqual(process.exits, [1]);

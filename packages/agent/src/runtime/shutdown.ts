@@ -8,7 +8,7 @@ export interface ProcessEvents {
   exit(code: number): void;
 }
 
-export interface ShutdownOptions {
+interface ShutdownOptions {
   readonly process: ProcessEvents;
   readonly clock: Clock;
   readonly log: Logger;
@@ -18,8 +18,8 @@ export interface ShutdownOptions {
 const CLOSE_TIMEOUT: Millis = 3_000;
 
 /** Exit codes of the agent's process. A second signal ends it with 128 plus the signal's number, as a shell shows it. */
-export const EXIT_STOPPED = 0;
-export const EXIT_FAILED = 1;
+const EXIT_STOPPED = 0;
+const EXIT_FAILED = 1;
 
 const STOP_SIGNALS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 };
 
@@ -51,7 +51,7 @@ export class Shutdown {
     for (const event of ["uncaughtException", "unhandledRejection"]) this.#listen(event, (error) => void this.fail(error));
   }
 
-  /** Aborted as soon as the shutdown begins: whoever is still starting up gives up. */
+  /** Aborted, with the reason, as soon as the shutdown begins: whoever is still starting up gives up. */
   get signal(): AbortSignal {
     return this.#aborter.signal;
   }
@@ -64,14 +64,14 @@ export class Shutdown {
   /** Because somebody wants it. Resolves when `exit` was called; the same shutdown for every caller. */
   stop(reason: string): Promise<void> {
     if (this.#done === undefined) this.#options.log.info({ reason }, "stopping");
-    return this.#begin();
+    return this.#begin(new Error("the agent is stopping"));
   }
 
   /** Because the agent cannot go on. */
   fail(error: unknown): Promise<void> {
     this.#options.log.fatal({ err: error }, this.#done === undefined ? "stopping after an error" : "error while stopping");
     this.#exitCode = EXIT_FAILED;
-    return this.#begin();
+    return this.#begin(error);
   }
 
   #signalled(signal: string, number: number): void {
@@ -79,10 +79,10 @@ export class Shutdown {
     else this.#options.process.exit(128 + number);
   }
 
-  #begin(): Promise<void> {
+  #begin(reason: unknown): Promise<void> {
     // Not yet in this call: what a part does while it closes finds the shutdown begun.
     this.#done ??= Promise.resolve().then(() => this.#close());
-    this.#aborter.abort(new Error("the agent is stopping"));
+    this.#aborter.abort(reason);
     return this.#done;
   }
 

@@ -19,7 +19,7 @@ const DIGEST_BYTES = 32;
 /** The records of 16,384 members are some 20 MB; what is larger than this was not written by us. */
 export const MAX_DOCUMENT_BYTES: number = 256 * 1024 * 1024;
 
-export type Unframed =
+type Unframed =
   | { readonly ok: true; readonly payload: Uint8Array }
   /** `reason` completes "the file …". */
   | { readonly ok: false; readonly reason: string };

@@ -1,6 +1,7 @@
 import { MeshError } from "@mesh/core/errors";
 import { decodeRecords, decodeSnapshot, type NodeSnapshot } from "@mesh/core/node";
 import type { Store } from "@mesh/core/ports";
+import { damaged } from "./store.ts";
 
 /** Everything a node finds again at its start. */
 export interface NodeDocuments {
@@ -20,19 +21,9 @@ export async function readNodeDocuments(
   const node = await store.read("node");
   if (node === undefined) return undefined;
   const identity = await store.read("identity");
-  if (identity?.length !== 32)
-    throw damaged(
-      `${directory}/identity.key`,
-      "is missing or has the wrong size",
-      "Restore it from a backup, or move the directory away and join again with a new invite: this becomes a new node.",
-    );
+  if (identity?.length !== 32) throw damaged("identity", directory, "is missing or has the wrong size");
   const snapshot = decodeSnapshot(node);
-  if (!snapshot.ok)
-    throw damaged(
-      `${directory}/node.state`,
-      `cannot be read (${snapshot.fault})`,
-      "Restore it from a backup, or move this one file away and join again with a new invite: identity.key beside it keeps node and number.",
-    );
+  if (!snapshot.ok) throw damaged("node", directory, `cannot be read (${snapshot.fault})`);
   return { identity, root: await store.read("root"), snapshot: snapshot.value, records: await readRecords(store, onLost) };
 }
 
@@ -47,8 +38,4 @@ async function readRecords(store: Store, onLost: (reason: string) => void): Prom
     onLost(error.message);
     return [];
   }
-}
-
-function damaged(file: string, reason: string, hint: string): MeshError {
-  return new MeshError("state/damaged", `The state file ${file} ${reason}.`, { file, reason }, { hint });
 }

@@ -1,4 +1,4 @@
-import { chmod, mkdir, stat } from "node:fs/promises";
+import { access, chmod, mkdir, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { MeshError } from "@mesh/core/errors";
 import { diskFiles } from "./state-files.ts";
@@ -20,6 +20,19 @@ export async function makeStateDirectory(directory: string): Promise<void> {
     if (error instanceof MeshError) throw error;
     throw unusable(directory, error);
   }
+}
+
+/** Is there anything under this name? */
+export async function stateDirectoryExists(directory: string): Promise<boolean> {
+  return await access(directory).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Removes a state directory that this process made and that holds no membership. */
+export async function discardStateDirectory(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true });
 }
 
 async function checkOwner(directory: string): Promise<void> {

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { STATE_FILES } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import type { Store, StoreDocument } from "@mesh/core/ports";
 import { frameDocument, MAX_DOCUMENT_BYTES, unframeDocument } from "./document-frame.ts";
@@ -6,24 +7,12 @@ import { DocumentWriter } from "./document-writer.ts";
 import { makeStateDirectory } from "./state-directory.ts";
 import { diskFiles, type StateFiles } from "./state-files.ts";
 
-interface DocumentFile {
-  readonly name: string;
-  /** What a person can do when it is damaged. */
-  readonly remedy: string;
-}
-
-const DOCUMENT_FILES: Readonly<Record<StoreDocument, DocumentFile>> = {
-  identity: {
-    name: "identity.key",
-    remedy: "Restore it from a backup. Without one, move the directory away and join again with a new invite: this becomes a new node.",
-  },
-  root: { name: "root.key", remedy: "Restore it from a backup: it is the network's root key and cannot be had from anyone else." },
-  node: {
-    name: "node.state",
-    remedy:
-      "Restore it from a backup, or move this one file away and join again with a new invite: identity.key beside it keeps node and number.",
-  },
-  records: { name: "records.state", remedy: "Remove it: everything in it is learnt again from the other members." },
+/** What a person can do about a damaged document. */
+const REMEDIES: Readonly<Record<StoreDocument, string>> = {
+  identity: "Restore it from a backup. Without one, move the directory away and join again with a new invite: this becomes a new node.",
+  root: "Restore it from a backup: it is the network's root key and cannot be had from anyone else.",
+  node: `Restore it from a backup, or move this one file away and join again with a new invite: ${STATE_FILES.identity} beside it keeps node and number.`,
+  records: "Remove it: everything in it is learnt again from the other members.",
 };
 
 /** Makes the directory where needed. MeshError when it is not safe to keep keys in. The directory is this process's alone. */
@@ -50,12 +39,7 @@ export class FileStore implements Store {
     if (bytes === undefined) return undefined;
     const unframed = unframeDocument(document, bytes);
     if (unframed.ok) return unframed.payload;
-    throw new MeshError(
-      "state/damaged",
-      `The state file ${path} ${unframed.reason}.`,
-      { file: path, reason: unframed.reason },
-      { hint: DOCUMENT_FILES[document].remedy },
-    );
+    throw damaged(document, this.#directory, unframed.reason);
   }
 
   async write(document: StoreDocument, bytes: Uint8Array): Promise<void> {
@@ -68,8 +52,18 @@ export class FileStore implements Store {
   }
 
   #path(document: StoreDocument): string {
-    return join(this.#directory, DOCUMENT_FILES[document].name);
+    return pathOf(document, this.#directory);
   }
+}
+
+/** `reason` completes "The state file …". */
+export function damaged(document: StoreDocument, directory: string, reason: string): MeshError {
+  const file = pathOf(document, directory);
+  return new MeshError("state/damaged", `The state file ${file} ${reason}.`, { file, reason }, { hint: REMEDIES[document] });
+}
+
+function pathOf(document: StoreDocument, directory: string): string {
+  return join(directory, STATE_FILES[document]);
 }
 
 function unreadable(path: string, error: unknown): MeshError {

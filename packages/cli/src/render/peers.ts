@@ -1,8 +1,9 @@
 import type { PeerView, SelfView } from "@mesh/core/api";
 import type { PeersView } from "../commands/peers.ts";
-import { formatBytes, formatRtt, formatSpan, NOTHING } from "./quantities.ts";
+import { formatSpan, NOTHING } from "./quantities.ts";
 import { headerRow, type Style, stateCell } from "./style.ts";
 import { type Cell, formatTable } from "./table.ts";
+import { trafficCells } from "./traffic-cells.ts";
 
 const HEADER = [
   "NODE",
@@ -44,9 +45,7 @@ function peerRow(peer: PeerView, style: Style): readonly Cell[] {
     peer.role,
     stateCell(peer.state, peer.conflict === true, style),
     peer.path,
-    peer.rttMs === undefined ? NOTHING : formatRtt(peer.rttMs),
-    peer.receivedBytes === 0 ? NOTHING : formatBytes(peer.receivedBytes),
-    peer.sentBytes === 0 ? NOTHING : formatBytes(peer.sentBytes),
+    ...trafficCells(peer),
     peer.sessionAt === undefined ? NOTHING : formatSpan(style.now - peer.sessionAt),
     peer.heardAt === undefined ? NOTHING : `${formatSpan(style.now - peer.heardAt)} ago`,
     peer.linked ? "up" : NOTHING,

@@ -5,7 +5,7 @@ import type { Style } from "./style.ts";
 
 export function renderPing({ node, address, answered, path, rttMs, session }: PingView, { paint }: Style): string {
   const peer = `${node} (${address})`;
-  if (!answered) return `${peer}: ${paint.red(path.startsWith("no answer") ? path : `no answer, ${path}`)}\n`;
+  if (!answered) return `${peer}: ${paint.red("unanswered")}, ${path}\n`;
   const time = rttMs === undefined ? "" : ` in ${formatRtt(rttMs)}`;
   return `${peer}: ${path}${time}${session ? "" : paint.yellow(", no session yet")}\n`;
 }

@@ -188,8 +188,8 @@ test("ping", () => {
     "laptop-c (10.77.3.1): direct 198.51.100.2:51820 in 0.8 ms, no session yet\n",
   );
   const { rttMs: _, ...unanswered } = { ...view, answered: false, path: "no answer for 4 s" };
-  assert.equal(renderPing({ ...unanswered, path: "punching" }, plain), "laptop-c (10.77.3.1): no answer, punching\n");
-  assert.equal(renderPing(unanswered, plain), "laptop-c (10.77.3.1): no answer for 4 s\n");
+  assert.equal(renderPing({ ...unanswered, path: "punching" }, plain), "laptop-c (10.77.3.1): unanswered, punching\n");
+  assert.equal(renderPing(unanswered, plain), "laptop-c (10.77.3.1): unanswered, no answer for 4 s\n");
   const summary = { version: 1, sent: 3, answered: 2, pings: [view, { ...view, rttMs: 2 }, unanswered] } as const;
   assert.equal(renderPingSummary(summary), "3 probes, 2 answered, RTT from 0.8 ms to 2.0 ms, 1.4 ms on average\n");
   assert.equal(renderPingSummary({ version: 1, sent: 2, answered: 0, pings: [unanswered, unanswered] }), "2 probes, none answered\n");

@@ -1,7 +1,8 @@
 import type { HealthView, PeerView, StatusView } from "@mesh/core/api";
-import { formatBytes, formatInstant, formatRtt, NOTHING } from "./quantities.ts";
+import { formatInstant } from "./quantities.ts";
 import { headerRow, type Style, stateCell } from "./style.ts";
 import { type Cell, formatTable } from "./table.ts";
+import { trafficCells } from "./traffic-cells.ts";
 
 const HEADER = ["NODE", "ADDRESS", "STATE", "PATH", "RTT", "RX", "TX", "SUBNET"];
 
@@ -30,16 +31,7 @@ function renderPeers({ peers, self }: StatusView, style: Style): string {
 }
 
 function peerRow(peer: PeerView, style: Style): readonly Cell[] {
-  return [
-    peer.name,
-    peer.address4,
-    stateCell(peer.state, peer.conflict === true, style),
-    peer.path,
-    peer.rttMs === undefined ? NOTHING : formatRtt(peer.rttMs),
-    peer.receivedBytes === 0 ? NOTHING : formatBytes(peer.receivedBytes),
-    peer.sentBytes === 0 ? NOTHING : formatBytes(peer.sentBytes),
-    peer.subnet4,
-  ];
+  return [peer.name, peer.address4, stateCell(peer.state, peer.conflict === true, style), peer.path, ...trafficCells(peer), peer.subnet4];
 }
 
 function renderHealth(health: readonly HealthView[], { paint }: Style): string {

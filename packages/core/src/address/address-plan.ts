@@ -57,7 +57,7 @@ export function address6(plan: AddressPlan, number: number): Ip {
 }
 
 /** Is the address inside the mesh? Such addresses are never used to reach a node from outside. */
-export function isOverlay(plan: AddressPlan, ip: Ip): boolean {
+export function isMeshAddress(plan: AddressPlan, ip: Ip): boolean {
   return prefixContains(plan.prefix4, ip) || prefixContains(plan.prefix6, ip);
 }
 

@@ -40,6 +40,13 @@ export function parseIp(text: string): Ip | undefined {
   return bytes === undefined ? undefined : ipFromBytes(bytes);
 }
 
+/** Not unspecified, loopback, link-local, multicast or broadcast. Link-local would need a zone, which a record cannot carry. */
+export function isUnicast(ip: Ip): boolean {
+  const [a = 0, b = 0] = ipBytes(ip);
+  if (ipFamily(ip) === 4) return a !== 0 && a !== 127 && a < 224 && !(a === 169 && b === 254);
+  return a !== 0xff && !(a === 0xfe && (b & 0xc0) === 0x80) && ip !== "::" && ip !== "::1";
+}
+
 function readIpv4(text: string): Uint8Array | undefined {
   const parts = text.split(".");
   if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255)) return undefined;

@@ -1,5 +1,14 @@
 import { object, optional, type Shape, text, wholeNumber } from "../config/shape.ts";
-import { type InviteView, inviteView, type PingView, pingView, type RoutesView, routesView, type StatusView, statusView } from "./views.ts";
+import {
+  type InviteView,
+  inviteShape,
+  type PingView,
+  pingShape,
+  type RoutesView,
+  routesShape,
+  type StatusView,
+  statusShape,
+} from "./views.ts";
 
 /** One call of the API: JSON over HTTP on the agent's Unix socket. Both sides check what they get against the shapes. */
 export interface ApiCall<Request, Response> {
@@ -10,11 +19,13 @@ export interface ApiCall<Request, Response> {
 }
 
 export interface InviteRequest {
+  /** Default: {@link DEFAULT_INVITE_USES}. */
   readonly uses?: number;
+  /** Default: {@link DEFAULT_INVITE_SECONDS}. */
   readonly ttlSeconds?: number;
 }
 
-export interface PingRequest {
+interface PingRequest {
   /** Name, address inside the mesh, or at least 8 digits of the node id. */
   readonly target: string;
 }
@@ -23,6 +34,10 @@ export type Empty = Readonly<Record<never, never>>;
 
 const empty: Shape<Empty> = object({});
 
+/** Lost or copied, an invite lets in one stranger at most, and soon nobody. */
+export const DEFAULT_INVITE_USES = 1;
+export const DEFAULT_INVITE_SECONDS = 3_600;
+
 /** Uses one invite may have at most. */
 export const MAX_INVITE_USES = 1_000;
 
@@ -30,20 +45,20 @@ export const MAX_INVITE_USES = 1_000;
 export const MAX_INVITE_SECONDS: number = 30 * 86_400;
 
 export const api: Api = {
-  status: { method: "GET", path: "/v1/status", request: empty, response: statusView },
-  routes: { method: "GET", path: "/v1/routes", request: empty, response: routesView },
+  status: { method: "GET", path: "/v1/status", request: empty, response: statusShape },
+  routes: { method: "GET", path: "/v1/routes", request: empty, response: routesShape },
   invite: {
     method: "POST",
     path: "/v1/invite",
     request: object({ uses: optional(wholeNumber(1, MAX_INVITE_USES)), ttlSeconds: optional(wholeNumber(1, MAX_INVITE_SECONDS)) }),
-    response: inviteView,
+    response: inviteShape,
   },
-  ping: { method: "POST", path: "/v1/ping", request: object({ target: text }), response: pingView },
+  ping: { method: "POST", path: "/v1/ping", request: object({ target: text }), response: pingShape },
   /** Answered before the agent stops; the socket closes when everything is undone. */
   down: { method: "POST", path: "/v1/down", request: empty, response: empty },
 };
 
-export interface Api {
+interface Api {
   readonly status: ApiCall<Empty, StatusView>;
   readonly routes: ApiCall<Empty, RoutesView>;
   readonly invite: ApiCall<InviteRequest, InviteView>;

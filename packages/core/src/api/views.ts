@@ -1,8 +1,10 @@
-import { flag, list, number, oneOf, openObject, optional, record, type Shape, text } from "../config/shape.ts";
+import { errorFactsShape } from "../config/error-facts-shape.ts";
+import { flag, list, number, oneOf, openObject, optional, record, type Shape, ShapeError, text } from "../config/shape.ts";
+import type { ErrorFacts } from "../errors.ts";
 
 /**
- * What status, peers and routes show, as data. Keys only ever get added: scripts read this. Instants are wall
- * milliseconds since 1970; durations are milliseconds.
+ * What status, peers and routes show, as data. Scripts read this: under `version` 1 keys only ever get added, and a reader
+ * refuses any other version. Instants are wall milliseconds since 1970; durations are milliseconds.
  */
 export interface StatusView {
   readonly version: 1;
@@ -13,11 +15,11 @@ export interface StatusView {
   readonly peers: readonly PeerView[];
   /** What is not as it should be, with what to do; empty when all is well. */
   readonly health: readonly HealthView[];
-  /** Everything counted since start, by dotted name: `udp.notAuthentic`, `record.replayed` … Zeros are left out. */
+  /** Everything counted since start, by dotted name: `datapath.udpNotAuthentic`, `probe.replayed` … Zeros are left out. */
   readonly counters: Readonly<Record<string, number>>;
 }
 
-export interface NetworkView {
+interface NetworkView {
   readonly name: string;
   readonly id: string;
   readonly prefix4: string;
@@ -39,16 +41,16 @@ export interface SelfView {
   readonly startedAt: number;
 }
 
-export type MemberRole = "admin" | "member";
+type MemberRole = "admin" | "member";
 
-export interface TunnelView {
+interface TunnelView {
   readonly device: string;
   readonly mtu: number;
   readonly udpPort: number;
   readonly backend: "native" | "twin";
 }
 
-export interface ControlView {
+interface ControlView {
   /** Addresses where other members reach the control plane, `ip:port`. */
   readonly listen: readonly string[];
   readonly links: number;
@@ -126,17 +128,12 @@ export interface PingView {
 }
 
 export interface ErrorView {
-  readonly error: {
-    readonly code: string;
-    readonly message: string;
-    readonly hint?: string;
-    readonly details?: Readonly<Record<string, unknown>>;
-  };
+  readonly error: ErrorFacts;
 }
 
 const role = oneOf("admin", "member");
 
-export const statusView: Shape<StatusView> = openObject({
+export const statusShape: Shape<StatusView> = openObject({
   version: version1,
   network: openObject({ name: text, id: text, prefix4: text, prefix6: text }),
   self: openObject({
@@ -179,16 +176,16 @@ export const statusView: Shape<StatusView> = openObject({
   counters: record(number),
 });
 
-export const routesView: Shape<RoutesView> = openObject({
+export const routesShape: Shape<RoutesView> = openObject({
   version: version1,
   routes: list(
     openObject({ prefix: text, node: text, nodeId: text, backend: oneOf("local", "tunnel", "none"), nextHop: text, reason: text }),
   ),
 });
 
-export const inviteView: Shape<InviteView> = openObject({ invite: text, expiresAt: number, uses: number, reachableAt: list(text) });
+export const inviteShape: Shape<InviteView> = openObject({ invite: text, expiresAt: number, uses: number, reachableAt: list(text) });
 
-export const pingView: Shape<PingView> = openObject({
+export const pingShape: Shape<PingView> = openObject({
   node: text,
   address: text,
   answered: flag,
@@ -197,11 +194,9 @@ export const pingView: Shape<PingView> = openObject({
   session: flag,
 });
 
-export const errorView: Shape<ErrorView> = openObject({
-  error: openObject({ code: text, message: text, hint: optional(text), details: optional(record((value) => value)) }),
-});
+export const errorShape: Shape<ErrorView> = openObject({ error: errorFactsShape });
 
 function version1(value: unknown, path: string): 1 {
-  number(value, path);
-  return 1;
+  if (value !== 1) throw new ShapeError(path, "1");
+  return value;
 }

@@ -8,6 +8,14 @@ export function formatHex(bytes: Uint8Array): string {
 
 /** Lower case, even length; undefined for anything else. */
 export function parseHex(text: string): Uint8Array | undefined {
-  if (text.length % 2 !== 0 || !/^[0-9a-f]*$/.test(text)) return undefined;
-  return Uint8Array.from({ length: text.length / 2 }, (_, i) => Number.parseInt(text.slice(i * 2, i * 2 + 2), 16));
+  if (text.length % 2 !== 0) return undefined;
+  const bytes = new Uint8Array(text.length / 2);
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    const isDigit = code >= 48 && code <= 57; // 0 to 9
+    const isLetter = code >= 97 && code <= 102; // a to f
+    if (!isDigit && !isLetter) return undefined;
+    bytes[i >> 1] = ((bytes[i >> 1] ?? 0) << 4) | (isDigit ? code - 48 : code - 87);
+  }
+  return bytes;
 }

@@ -1,3 +1,6 @@
+/** The network that is made when no name is given. */
+export const DEFAULT_NETWORK = "home";
+
 /** Where one network's agent keeps its things. */
 export interface AgentFiles {
   /** 0700: state documents, see ports/store.ts. */
@@ -18,3 +21,11 @@ export function agentFiles(stateRoot: string, network: string): AgentFiles {
   const socket = stateRoot === DEFAULT_STATE_ROOT ? `${DEFAULT_RUNTIME_ROOT}/${network}.sock` : `${directory}/api.sock`;
   return { directory, socket, log: `${directory}/agent.log` };
 }
+
+/** Files of the state documents (ports/store.ts) in a network's directory. The directory is a member's when `node` is there. */
+export const STATE_FILES = {
+  identity: "identity.key",
+  root: "root.key",
+  node: "node.state",
+  records: "records.state",
+} as const;

@@ -1,4 +1,7 @@
-import { flag, number, object, oneOf, openObject, optional, type Shape, text, wholeNumber } from "./shape.ts";
+import type { ErrorFacts } from "../errors.ts";
+import { errorFactsShape } from "./error-facts-shape.ts";
+import { deviceName, endpointText, type LogLevel, logLevel, nameText, nodeBits, portNumber, prefix4Text } from "./settings.ts";
+import { flag, number, object, oneOf, openObject, optional, type Shape, text } from "./shape.ts";
 
 /**
  * What the CLI tells a new agent process on its standard input, as one JSON line. Secrets (an invite) travel here and
@@ -7,20 +10,20 @@ import { flag, number, object, oneOf, openObject, optional, type Shape, text, wh
 export const launchOrder: Shape<LaunchOrder> = object({
   command: oneOf("init", "join", "up"),
   stateRoot: text,
-  /** Required for `up`; for `init` the name of the new network; for `join` the invite knows it. */
-  network: optional(text),
+  /** Required for `up`; for `init` the name of the new network; for `join`, what the invite must be for. */
+  network: optional(nameText),
   invite: optional(text),
   /** This node's name; default: what the host calls itself. */
-  nodeName: optional(text),
+  nodeName: optional(nameText),
   /** `init` only: IPv4 prefix of the mesh; default: a free /16 in 10.64.0.0/10. */
-  cidr: optional(text),
+  cidr: optional(prefix4Text),
   /** `init` only: length of one node's IPv4 prefix. */
-  nodeBits: optional(wholeNumber(8, 30)),
-  tunName: optional(text),
-  udpPort: optional(wholeNumber(1, 65_535)),
+  nodeBits: optional(nodeBits),
+  tunName: optional(deviceName),
+  udpPort: optional(portNumber),
   /** `addr:port` of the TCP control plane. */
-  listen: optional(text),
-  logLevel: optional(oneOf("trace", "debug", "info", "warn", "error")),
+  listen: optional(endpointText),
+  logLevel: optional(logLevel),
   /** Log lines go to standard error too. */
   foreground: optional(flag),
 });
@@ -36,7 +39,7 @@ export interface LaunchOrder {
   readonly tunName?: string;
   readonly udpPort?: number;
   readonly listen?: string;
-  readonly logLevel?: "trace" | "debug" | "info" | "warn" | "error";
+  readonly logLevel?: LogLevel;
   readonly foreground?: boolean;
 }
 
@@ -55,17 +58,9 @@ export type LaunchProgress =
   /** Something worth showing a person happened: `text` says it, `ms` since the process started. */
   | { readonly type: "step"; readonly text: string; readonly ms: number }
   | { readonly type: "ready"; readonly network: string; readonly socket: string; readonly ms: number }
-  | { readonly type: "failed"; readonly error: LaunchFailure };
+  | { readonly type: "failed"; readonly error: ErrorFacts };
 
-/** A MeshError on its way between processes. */
-export interface LaunchFailure {
-  readonly code: string;
-  readonly message: string;
-  readonly hint?: string;
-}
-
-const failure: Shape<LaunchFailure> = openObject({ code: text, message: text, hint: optional(text) });
 const progressType = openObject({ type: oneOf("step", "ready", "failed") });
 const progressStep: Shape<LaunchProgress> = openObject({ type: oneOf("step"), text, ms: number });
 const progressReady: Shape<LaunchProgress> = openObject({ type: oneOf("ready"), network: text, socket: text, ms: number });
-const progressFailed: Shape<LaunchProgress> = openObject({ type: oneOf("failed"), error: failure });
+const progressFailed: Shape<LaunchProgress> = openObject({ type: oneOf("failed"), error: errorFactsShape });

@@ -5,7 +5,7 @@
 export type Shape<T> = (value: unknown, path: string) => T;
 
 /** Value of what a shape reads. */
-export type Shaped<S> = S extends Shape<infer T> ? T : never;
+type Shaped<S> = S extends Shape<infer T> ? T : never;
 
 export class ShapeError extends Error {
   override readonly name = "ShapeError";

@@ -45,7 +45,7 @@ const SIGNATURE_BYTES = 64;
 export const MAX_JOIN_REQUEST_BYTES = 1_024;
 /** Records in an answer, in bytes: enough for some 500 nodes; sync brings the rest. */
 export const MAX_JOIN_RECORD_BYTES: number = 512 * 1_024;
-const MAX_JOIN_RECORDS = 4_096;
+export const MAX_JOIN_RECORDS = 4_096;
 
 export function makeJoinRequest(
   crypto: Crypto,

@@ -116,7 +116,7 @@ export function admit(ledger: Ledger, request: JoinRequest, context: AdmissionCo
     name: request.name,
     number: free.number,
     generation: free.generation,
-    assignedWallAt: Math.floor(wallNow),
+    assignedWallAt: serial, // rises with every assignment of this admin, whatever its clock does
     grant: [],
     consent: request.consent,
     issuerCertificate: context.certificate,
@@ -131,10 +131,11 @@ export function nextSerial(ledger: Ledger, wallNow: Millis): number {
   return Math.max(ledger.serial + 1, Math.floor(wallNow));
 }
 
-/** The next block of numbers nobody was granted; undefined when the network has no more. */
-export function nextGrantBlock(plan: AddressPlan, membership: Membership): NumberBlock | undefined {
+/** The next block of numbers that nobody was granted, and that is not in this admin's `own` grant; undefined when the network has no more. */
+export function nextGrantBlock(plan: AddressPlan, membership: Membership, own: readonly NumberBlock[]): NumberBlock | undefined {
   const admins = [...membership.members.values(), ...membership.former.values()].filter(({ certificate }) => certificate.role === "admin");
-  const ends = admins.flatMap(({ certificate }) => certificate.grant.map((block) => block.first + block.count));
+  const grants = [...admins.map(({ certificate }) => certificate.grant), own];
+  const ends = grants.flat().map((block) => block.first + block.count);
   const first = Math.max(1, ...ends);
   const count = Math.min(GRANT_BLOCK_SIZE, plan.maxNumber - first + 1);
   return count > 0 ? { first, count } : undefined;

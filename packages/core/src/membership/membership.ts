@@ -3,6 +3,7 @@ import type { NodeId } from "../ids/node-id.ts";
 import type { Certificate } from "../records/certificate.ts";
 import type { SignedRecord } from "../records/record.ts";
 import type { Removal } from "../records/removal.ts";
+import type { Millis } from "../time/millis.ts";
 import type { Chain, Trust } from "./trust.ts";
 
 export interface Member {
@@ -33,6 +34,10 @@ export interface Membership {
 interface Claim {
   readonly certificate: Certificate;
   readonly record: Uint8Array;
+  /** 0: root issued it; else the number of the admin that did, as root signed it. */
+  readonly issuerRank: number;
+  /** When the number was assigned; no admin can date it before it became one itself. */
+  readonly assignedWallAt: Millis;
 }
 
 /** Who is a member: a function of the records alone, whatever order they came in. */
@@ -43,7 +48,7 @@ export function compileMembership(trust: Trust, records: Iterable<SignedRecord>)
     if (record.content.type === "removal") removals.add(record.content.removal);
     if (record.content.type !== "certificate") continue;
     const verdict = trust.chainOf(record);
-    if (verdict.ok) chains.push({ claim: { certificate: record.content.certificate, record: record.bytes }, chain: verdict.chain });
+    if (verdict.ok) chains.push({ claim: claimOf(record.content.certificate, record.bytes, verdict.chain), chain: verdict.chain });
   }
 
   const current = new Map<NodeId, Claim>();
@@ -51,7 +56,7 @@ export function compileMembership(trust: Trust, records: Iterable<SignedRecord>)
   for (const { claim, chain } of chains) {
     const how = removals.endOf(chain);
     const { subject } = claim.certificate;
-    if (how === undefined) keepBetter(current, subject, claim, isNewer);
+    if (how === undefined) keepBetter(current, subject, claim, isBefore);
     else if (isLastOf(former, claim)) former.set(subject, { id: subject, certificate: claim.certificate, how });
   }
   for (const id of current.keys()) former.delete(id);
@@ -59,6 +64,11 @@ export function compileMembership(trust: Trust, records: Iterable<SignedRecord>)
   const ownerOf = new Map<number, Claim>();
   for (const claim of current.values()) keepBetter(ownerOf, claim.certificate.number, claim, ownsNumberBefore);
   return { members: named([...current.values()], ownerOf), former, endOf: (chain) => removals.endOf(chain) };
+}
+
+function claimOf(certificate: Certificate, record: Uint8Array, { admin }: Chain): Claim {
+  const assignedWallAt = Math.max(certificate.assignedWallAt, admin?.assignedWallAt ?? 0);
+  return { certificate, record, issuerRank: admin?.number ?? 0, assignedWallAt };
 }
 
 /** Removals by target and signer. The set holds one record per pair, so what is here is already the latest word. */
@@ -78,17 +88,25 @@ class RemovalIndex {
   endOf(chain: Chain): FormerMember["how"] | undefined {
     const outBy = (target: NodeId, signer: NodeId): boolean => this.#out.get(target)?.has(signer) ?? false;
     if (outBy(chain.subject, chain.root)) return "removed";
-    if (chain.admin !== undefined && (outBy(chain.subject, chain.admin) || outBy(chain.admin, chain.root))) return "removed";
+    const { admin } = chain;
+    if (admin !== undefined && (outBy(chain.subject, admin.id) || outBy(admin.id, chain.root))) return "removed";
     return outBy(chain.subject, chain.subject) ? "left" : undefined;
   }
 }
 
-function keepBetter<K>(map: Map<K, Claim>, key: K, claim: Claim, isBetter: (a: Certificate, b: Certificate) => boolean): void {
+function keepBetter<K>(map: Map<K, Claim>, key: K, claim: Claim, isBetter: (a: Claim, b: Claim) => boolean): void {
   const kept = map.get(key);
-  if (kept === undefined || isBetter(claim.certificate, kept.certificate)) map.set(key, claim);
+  if (kept === undefined || isBetter(claim, kept)) map.set(key, claim);
 }
 
-/** Of several certificates of one key the highest (generation, serial) counts; the issuer's key decides what is left. */
+/**
+ * Of several certificates of one key: root's before any admin's, then the earlier admin's, so that no admin can take a
+ * member over from another; of one issuer the highest (generation, serial).
+ */
+function isBefore(a: Claim, b: Claim): boolean {
+  return a.issuerRank !== b.issuerRank ? a.issuerRank < b.issuerRank : isNewer(a.certificate, b.certificate);
+}
+
 function isNewer(a: Certificate, b: Certificate): boolean {
   if (a.generation !== b.generation) return a.generation > b.generation;
   return a.serial !== b.serial ? a.serial > b.serial : a.issuer < b.issuer;
@@ -101,9 +119,13 @@ function isLastOf(former: ReadonlyMap<NodeId, FormerMember>, { certificate }: Cl
 }
 
 /** Of several holders of one number: higher generation, then older assignment, then lower key. */
-function ownsNumberBefore(a: Certificate, b: Certificate): boolean {
-  if (a.generation !== b.generation) return a.generation > b.generation;
-  return a.assignedWallAt !== b.assignedWallAt ? a.assignedWallAt < b.assignedWallAt : a.subject < b.subject;
+function ownsNumberBefore(a: Claim, b: Claim): boolean {
+  const [one, other] = [a.certificate, b.certificate];
+  return one.generation !== other.generation ? one.generation > other.generation : isAssignedBefore(a, b);
+}
+
+function isAssignedBefore(a: Claim, b: Claim): boolean {
+  return a.assignedWallAt !== b.assignedWallAt ? a.assignedWallAt < b.assignedWallAt : a.certificate.subject < b.certificate.subject;
 }
 
 /** Members by id, in order of number; a contested name stays with the certificate assigned first. */
@@ -111,9 +133,7 @@ function named(claims: readonly Claim[], ownerOf: ReadonlyMap<number, Claim>): R
   const names = new Map<NodeId, string>();
   const taken = new Set<string>();
   const suffixes = new Map<string, number>(); // by name, the first not tried: thousands of one name must not cost their square
-  const byAssignment = claims.toSorted(
-    ({ certificate: a }, { certificate: b }) => a.assignedWallAt - b.assignedWallAt || (a.subject < b.subject ? -1 : 1),
-  );
+  const byAssignment = claims.toSorted((a, b) => (isAssignedBefore(a, b) ? -1 : 1));
   for (const { certificate } of byAssignment) {
     let name = certificate.name;
     let n = suffixes.get(certificate.name) ?? 2;

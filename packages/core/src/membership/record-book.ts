@@ -1,11 +1,14 @@
+import { BoundedMap } from "../bytes/bounded-map.ts";
 import type { NodeId } from "../ids/node-id.ts";
-import type { RecordFault } from "../records/envelope.ts";
-import type { RecordOpener, SignedRecord } from "../records/record.ts";
-import type { RecordSet } from "../records/record-set.ts";
+import { claimedAuthor, claimedKind, RECORD_KINDS, type RecordFault } from "../records/envelope.ts";
+import type { RecordId, RecordOpener, SignedRecord } from "../records/record.ts";
+import { type RecordSet, recordClass } from "../records/record-set.ts";
+import type { Millis } from "../time/millis.ts";
+import { TokenBucket } from "../time/token-bucket.ts";
 import { compileMembership, type Membership } from "./membership.ts";
 import type { Trust, TrustFault } from "./trust.ts";
 
-export type RecordRefusal = RecordFault | TrustFault | "too-many";
+export type RecordRefusal = RecordFault | TrustFault | "too-many" | "too-fast";
 
 export type RecordVerdict =
   | { readonly outcome: "new"; readonly record: SignedRecord }
@@ -14,14 +17,20 @@ export type RecordVerdict =
 
 /** Records of one admin: its certificates and removals. Bounds what a hostile admin can make everyone keep to some 10 MB. */
 const MAX_RECORDS_OF_ADMIN = 16_384;
-/** Records of one member: endpoint, removal of itself, and kinds of later versions. */
+/** Records of one member, and of anyone in kinds of later versions, which may be of any size. */
 const MAX_RECORDS_OF_MEMBER = 16;
+
+/** Changes of one record: a few at once, then one in 5 s; what comes faster waits for the next sync. Honest nodes tell one in 10 s. */
+const CHANGES = { burst: 4, perSecond: 0.2 };
+/** Records whose pace is remembered; all others may change. */
+const PACED_RECORDS = 4_096;
 
 /** The records this node keeps and what follows from them. Nothing enters that the chain does not entitle its author to say. */
 export class RecordBook {
   readonly #trust: Trust;
   readonly #opener: RecordOpener;
   readonly #set: RecordSet;
+  readonly #paces = new BoundedMap<RecordId, TokenBucket>(PACED_RECORDS);
   #membership: Membership;
   /** Certificates or removals came since the membership was compiled; true only inside `merge`. */
   #isStale = false;
@@ -50,8 +59,10 @@ export class RecordBook {
     return end === undefined ? undefined : `${end === "left" ? "left" : "was removed from"} the network`;
   }
 
-  /** What merging these bytes would do. Pure. */
+  /** What merging these bytes would do, their pace apart. Pure. */
   judge(bytes: Uint8Array): RecordVerdict {
+    // Before any signature is checked: what only a member may say, and a stranger's key costs nothing to make.
+    if (isOwnWord(bytes) && !this.#isMember(claimedAuthor(bytes))) return { outcome: "refused", fault: "not-entitled" };
     const opened = this.#opener.open(bytes);
     if (!opened.ok) return { outcome: "refused", fault: opened.fault };
     const record = opened.value;
@@ -60,18 +71,27 @@ export class RecordBook {
     return fault === undefined ? { outcome: "new", record } : { outcome: "refused", fault };
   }
 
-  /** Merges records in the order of dependence. Returns the verdicts, in that order. */
-  merge(records: readonly Uint8Array[]): readonly RecordVerdict[] {
+  /** Merges records in the order of dependence. Returns the verdicts, in that order. `now`: they come from others and keep a pace. */
+  merge(records: readonly Uint8Array[], now?: Millis): readonly RecordVerdict[] {
     const verdicts = records
-      .map((bytes) => ({ bytes, kind: bytes[1] ?? 0 }))
+      .map((bytes) => ({ bytes, kind: claimedKind(bytes) }))
       .sort((a, b) => a.kind - b.kind)
-      .map(({ bytes }) => {
+      .map(({ bytes }): RecordVerdict => {
         const verdict = this.judge(bytes);
-        if (verdict.outcome === "new") this.#put(verdict.record);
+        if (verdict.outcome !== "new") return verdict;
+        if (now !== undefined && !this.#keepsPace(verdict.record, now)) return { outcome: "refused", fault: "too-fast" };
+        this.#put(verdict.record);
         return verdict;
       });
     this.#settle();
     return verdicts;
+  }
+
+  #keepsPace({ id }: SignedRecord, now: Millis): boolean {
+    if (this.#set.get(id) === undefined) return true;
+    const pace = this.#paces.get(id) ?? new TokenBucket(CHANGES);
+    this.#paces.set(id, pace);
+    return pace.take(now);
   }
 
   #put(record: SignedRecord): void {
@@ -111,9 +131,9 @@ export class RecordBook {
 
   #faultOfCount(record: SignedRecord): "too-many" | undefined {
     if (this.#set.get(record.id) !== undefined || record.author === this.#trust.statement.root) return undefined;
-    return this.#set.countOf(record.author) < (this.#isOfAdmin(record) ? MAX_RECORDS_OF_ADMIN : MAX_RECORDS_OF_MEMBER)
-      ? undefined
-      : "too-many";
+    const kind = recordClass(record);
+    const bound = kind === "known" && this.#isOfAdmin(record) ? MAX_RECORDS_OF_ADMIN : MAX_RECORDS_OF_MEMBER;
+    return this.#set.countOf(record.author, kind) < bound ? undefined : "too-many";
   }
 
   /** A removal shows its signer's certificate: it counts the same before that signer is known here and after it is gone. */
@@ -127,4 +147,9 @@ export class RecordBook {
     this.#settle();
     return this.#membership.members.has(id);
   }
+}
+
+/** Said by a node about itself: worth nothing unless it is a member. The other kinds carry their own right. */
+function isOwnWord(bytes: Uint8Array): boolean {
+  return claimedKind(bytes) >= RECORD_KINDS.endpoint;
 }

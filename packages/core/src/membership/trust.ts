@@ -8,6 +8,7 @@ import { type Certificate, isConsent, isGranted } from "../records/certificate.t
 import type { NetworkStatement } from "../records/network-statement.ts";
 import type { RecordOpener, SignedRecord } from "../records/record.ts";
 import type { Removal } from "../records/removal.ts";
+import type { Millis } from "../time/millis.ts";
 
 /** Why a record is not believed, though its signature holds. */
 export type TrustFault = "foreign-network" | "not-entitled" | "no-consent";
@@ -15,8 +16,15 @@ export type TrustFault = "foreign-network" | "not-entitled" | "no-consent";
 /** From the member up: its own key, the admin that admitted it (absent where root did), root. */
 export interface Chain {
   readonly subject: NodeId;
-  readonly admin: NodeId | undefined;
+  readonly admin: ChainAdmin | undefined;
   readonly root: NodeId;
+}
+
+/** The link between member and root, as root signed it. */
+export interface ChainAdmin {
+  readonly id: NodeId;
+  readonly number: number;
+  readonly assignedWallAt: Millis;
 }
 
 export type ChainVerdict = { readonly ok: true; readonly chain: Chain } | { readonly ok: false; readonly fault: TrustFault };
@@ -78,21 +86,24 @@ export class Trust {
   #judge(record: SignedRecord): ChainVerdict {
     if (record.content.type !== "certificate") return { ok: false, fault: "not-entitled" };
     const { certificate } = record.content;
-    const { root } = this.statement;
     if (certificate.network !== this.network) return { ok: false, fault: "foreign-network" };
     if (certificate.number > this.plan.maxNumber) return { ok: false, fault: "not-entitled" };
-    const issuer = this.#issuerOf(certificate);
-    if (issuer === undefined) return { ok: false, fault: "not-entitled" };
+    const isByRoot = certificate.issuer === this.statement.root && certificate.issuerCertificate.length === 0;
+    const admin = isByRoot ? undefined : this.#adminOf(certificate);
+    if (!isByRoot && admin === undefined) return { ok: false, fault: "not-entitled" };
     if (!isConsent(this.#crypto, certificate.subject, certificate.network, certificate.consent)) return { ok: false, fault: "no-consent" };
-    return { ok: true, chain: { subject: certificate.subject, admin: issuer === root ? undefined : issuer, root } };
+    return { ok: true, chain: { subject: certificate.subject, admin, root: this.statement.root } };
   }
 
-  /** The issuer, when it may hand out this certificate. */
-  #issuerOf(certificate: Certificate): NodeId | undefined {
-    if (certificate.issuer === this.statement.root) return certificate.issuerCertificate.length === 0 ? certificate.issuer : undefined;
+  /** The admin that issued a member's certificate, when it might: root's own word stands behind it, so a chain never has a fourth link. */
+  #adminOf(certificate: Certificate): ChainAdmin | undefined {
     if (certificate.role === "admin") return undefined; // only root makes admins
-    const issuer = this.believedCertificate(certificate.issuerCertificate)?.certificate;
-    const mayIssue = issuer?.subject === certificate.issuer && issuer.role === "admin" && isGranted(issuer.grant, certificate.number);
-    return mayIssue ? certificate.issuer : undefined;
+    const opened = this.#opener.open(certificate.issuerCertificate);
+    if (!opened.ok || opened.value.content.type !== "certificate") return undefined;
+    const issuer = opened.value.content.certificate;
+    const isAdminByRoot = issuer.role === "admin" && issuer.issuer === this.statement.root && issuer.issuerCertificate.length === 0;
+    if (issuer.subject !== certificate.issuer || !isAdminByRoot || !isGranted(issuer.grant, certificate.number)) return undefined;
+    if (!this.chainOf(opened.value).ok) return undefined;
+    return { id: issuer.subject, number: issuer.number, assignedWallAt: issuer.assignedWallAt };
   }
 }

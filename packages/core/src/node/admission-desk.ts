@@ -9,6 +9,7 @@ import {
   type JoinRefusal,
   type JoinRequest,
   MAX_JOIN_RECORD_BYTES,
+  MAX_JOIN_RECORDS,
   openJoinRequest,
 } from "../membership/join-message.ts";
 import { type Admission, admit, type Ledger, nextGrantBlock, nextSerial, openInvite } from "../membership/ledger.ts";
@@ -36,7 +37,11 @@ export interface AdmissionSurroundings {
   reachableMembers(): readonly InviteMember[];
   /** Merges records of our own making and tells everyone. */
   announce(records: readonly Uint8Array[]): readonly NodeEffect[];
-  /** Makes the ledger (and the certificate, if given) durable; `then` runs after that. */
+  /** What this node wrote down last, durable or on its way there. */
+  ledger(): Ledger;
+  /** This node's own certificate record, likewise. */
+  certificate(): Uint8Array;
+  /** From now on these are the ledger (and the certificate); `then` runs when they are durable. */
   commit(change: LedgerChange, then: () => readonly NodeEffect[]): readonly NodeEffect[];
   /** Runs after everything committed so far is durable. */
   whenDurable(then: () => readonly NodeEffect[]): readonly NodeEffect[];
@@ -47,16 +52,15 @@ export interface LedgerChange {
   readonly certificate?: Uint8Array;
 }
 
+/** What an admin stands on. */
+type Standing = Required<LedgerChange>;
+
 /** Makes invites and admits who brings one. Nothing is told before it is durable. */
 export class AdmissionDesk {
   readonly #node: AdmissionSurroundings;
-  #ledger: Ledger;
-  #certificate: Uint8Array;
 
-  constructor(node: AdmissionSurroundings, start: { readonly ledger: Ledger; readonly certificate: Uint8Array }) {
+  constructor(node: AdmissionSurroundings) {
     this.#node = node;
-    this.#ledger = start.ledger;
-    this.#certificate = start.certificate;
   }
 
   /** Opens an invite; `answer` gets what to show once it is durable. Throws a MeshError when this node cannot. */
@@ -77,7 +81,7 @@ export class AdmissionDesk {
     }
     const wallNow = this.#node.wallNow();
     const expiresWallAt = Math.floor(wallNow + options.ttl);
-    const opened = openInvite(this.#ledger, { crypto, random, uses: options.uses, expiresWallAt, wallNow });
+    const opened = openInvite(this.#node.ledger(), { crypto, random, uses: options.uses, expiresWallAt, wallNow });
     if (opened === undefined) {
       throw new MeshError(
         "usage/invalid",
@@ -97,9 +101,8 @@ export class AdmissionDesk {
       members,
     });
     const reachableAt = members.flatMap((member) => member.endpoints.map(formatEndpoint));
-    this.#ledger = opened.ledger;
     this.#node.counters.count("invite.made");
-    return this.#node.commit({ ledger: this.#ledger }, () =>
+    return this.#node.commit({ ledger: opened.ledger }, () =>
       answer({ invite: text, expiresAt: expiresWallAt, uses: options.uses, reachableAt }),
     );
   }
@@ -123,46 +126,46 @@ export class AdmissionDesk {
   }
 
   #admit(id: JoinId, request: JoinRequest): readonly NodeEffect[] {
-    const certificateBefore = this.#certificate;
-    const admission = this.#decide(request);
+    const before = { ledger: this.#node.ledger(), certificate: this.#node.certificate() };
+    const { admission, certificate } = this.#decide(request, before);
     if (admission.outcome === "grant-used-up") return this.#refuse(id, "full");
     if (admission.outcome === "refused") return this.#refuse(id, admission.reason);
     const answer = (): readonly NodeEffect[] => {
-      const isGrantNew = this.#certificate !== certificateBefore;
-      const announced = this.#node.announce(isGrantNew ? [this.#certificate, admission.certificate] : [admission.certificate]);
+      const isGrantNew = certificate !== before.certificate;
+      const announced = this.#node.announce(isGrantNew ? [certificate, admission.certificate] : [admission.certificate]);
       const response = encodeJoinResponse({ outcome: "admitted", certificate: admission.certificate, records: this.#startRecords() });
       return [...announced, { type: "answer-join", id, response }];
     };
-    if (admission.ledger === this.#ledger) return this.#node.whenDurable(answer);
-    this.#ledger = admission.ledger;
+    if (admission.ledger === before.ledger) return this.#node.whenDurable(answer);
     this.#node.counters.count("join.admitted");
-    return this.#node.commit({ ledger: this.#ledger, certificate: this.#certificate }, answer);
+    return this.#node.commit({ ledger: admission.ledger, certificate }, answer);
   }
 
-  /** Admits; where the grant is used up and root is here, root grants the next block first. */
-  #decide(request: JoinRequest): Admission {
+  /** Admits; where the grant is used up and root is here, root grants the next block with it. */
+  #decide(request: JoinRequest, { ledger, certificate }: Standing): { readonly admission: Admission; readonly certificate: Uint8Array } {
+    const own = this.#own();
+    if (!this.#mayAdmit(own)) return { admission: { outcome: "refused", reason: "not-admin" }, certificate };
     const { crypto, key, trust, book } = this.#node;
     const context = { crypto, key, network: trust.network, plan: trust.plan, membership: book.membership, wallNow: this.#node.wallNow() };
-    const own = this.#own();
-    if (!this.#mayAdmit(own)) return { outcome: "refused", reason: "not-admin" };
-    const admission = admit(this.#ledger, request, { ...context, certificate: this.#certificate, grant: own.grant });
-    if (admission.outcome !== "grant-used-up") return admission;
-    const grant = this.#extendGrant(own);
-    return grant === undefined ? admission : admit(this.#ledger, request, { ...context, certificate: this.#certificate, grant });
+    const admission = admit(ledger, request, { ...context, certificate, grant: own.grant });
+    const more = admission.outcome === "grant-used-up" ? this.#extendGrant(own, ledger) : undefined;
+    if (more === undefined) return { admission, certificate };
+    return {
+      admission: admit(more.ledger, request, { ...context, certificate: more.certificate, grant: more.grant }),
+      certificate: more.certificate,
+    };
   }
 
-  #extendGrant(own: Certificate): Certificate["grant"] | undefined {
+  /** This node's certificate with one block of numbers more; undefined where root is elsewhere or the network has no more numbers. */
+  #extendGrant(own: Certificate, ledger: Ledger): (Standing & { readonly grant: Certificate["grant"] }) | undefined {
     const { crypto, root, trust, book } = this.#node;
-    const block = root === undefined ? undefined : nextGrantBlock(trust.plan, book.membership);
+    const block = root === undefined ? undefined : nextGrantBlock(trust.plan, book.membership, own.grant);
     if (root === undefined || block === undefined) return undefined;
     const last = own.grant.at(-1);
     const isAdjacent = last !== undefined && last.first + last.count === block.first;
     const grant = isAdjacent ? [...own.grant.slice(0, -1), { first: last.first, count: last.count + block.count }] : [...own.grant, block];
-    const serial = Math.max(own.serial + 1, nextSerial(this.#ledger, this.#node.wallNow()));
-    this.#ledger = { ...this.#ledger, serial };
-    this.#certificate = signCertificate(crypto, root, { ...own, serial, grant });
-    book.merge([this.#certificate]);
-    return grant;
+    const serial = Math.max(own.serial + 1, nextSerial(ledger, this.#node.wallNow()));
+    return { grant, ledger: { ...ledger, serial }, certificate: signCertificate(crypto, root, { ...own, serial, grant }) };
   }
 
   #refuse(id: JoinId, reason: JoinRefusal): readonly NodeEffect[] {
@@ -179,7 +182,7 @@ export class AdmissionDesk {
   }
 
   #own(): Certificate {
-    const own = this.#node.trust.believedCertificate(this.#certificate)?.certificate;
+    const own = this.#node.trust.believedCertificate(this.#node.certificate())?.certificate;
     if (own === undefined) throw new TypeError("this node's own certificate does not hold");
     return own;
   }
@@ -195,7 +198,7 @@ export class AdmissionDesk {
     let bytes = 0;
     for (const record of [...this.#node.book.set.values()].sort((a, b) => a.kind - b.kind)) {
       bytes += record.bytes.length;
-      if (bytes > MAX_JOIN_RECORD_BYTES) break;
+      if (bytes > MAX_JOIN_RECORD_BYTES || records.length === MAX_JOIN_RECORDS) break;
       records.push(record.bytes);
     }
     return records;

@@ -1,6 +1,7 @@
 export type { Crypto, Random, SigningKey } from "../crypto/crypto.ts";
+export { chosenPrefix, freePrefix } from "./choose-prefix.ts";
 export { Counters } from "./counters.ts";
-export { chosenPrefix, foundNetwork, freePrefix } from "./found-network.ts";
+export { foundNetwork } from "./found-network.ts";
 export { finishJoin, makeJoinRequest, type OpenedInvite, readInvite } from "./join-network.ts";
 export { MeshNode, type MeshNodeOptions } from "./mesh-node.ts";
 export type { CommandResult, NodeEffect } from "./node-effect.ts";

@@ -1,4 +1,4 @@
-import { address4, address6, isOverlay } from "../address/address-plan.ts";
+import { address4, address6, isMeshAddress } from "../address/address-plan.ts";
 import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
 import type { Prefix } from "../address/prefix.ts";
@@ -14,6 +14,7 @@ import { Trust } from "../membership/trust.ts";
 import { isUsableCandidate } from "../path/candidate.ts";
 import type { ControlEvent, ControlQueries } from "../ports/control-plane.ts";
 import type { HostView } from "../ports/host-network.ts";
+import type { Certificate } from "../records/certificate.ts";
 import { type EndpointRecord, signEndpointRecord } from "../records/endpoint-record.ts";
 import type { SignedRecord } from "../records/record.ts";
 import { RecordOpener } from "../records/record.ts";
@@ -21,16 +22,17 @@ import { RecordSet } from "../records/record-set.ts";
 import { compileTable } from "../routing/compile-table.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 import { earliest } from "../time/wake.ts";
-import { AdmissionDesk, type LedgerChange } from "./admission-desk.ts";
+import { AdmissionDesk } from "./admission-desk.ts";
+import { hostCollision } from "./choose-prefix.ts";
 import { Counters } from "./counters.ts";
-import { overlap } from "./found-network.ts";
+import { DurableWrites, UNAWAITED } from "./durable-writes.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { CommandId, NodeCommand, NodeEvent } from "./node-event.ts";
-import { Overlay, type Pong } from "./overlay.ts";
 import { EndpointPublisher, type OwnEndpoints, ownEndpoints } from "./own-endpoints.ts";
 import { pathText } from "./peer-state.ts";
+import { Peers, type Pong } from "./peers.ts";
 import { PingDesk, pingView } from "./ping-desk.ts";
-import { encodeRecords, encodeSnapshot, type NodeSnapshot } from "./snapshot.ts";
+import { encodeRecords, type NodeSnapshot } from "./snapshot.ts";
 import { type NodeDevice, routesView, statusView, type ViewSources } from "./views.ts";
 
 export interface MeshNodeOptions {
@@ -39,7 +41,7 @@ export interface MeshNodeOptions {
   readonly key: SigningKey;
   /** The network's root key, where this node holds it. */
   readonly root?: SigningKey;
-  /** With the ports as they are now. */
+  /** With the UDP port as it is now; the TCP port comes with `started`. */
   readonly snapshot: NodeSnapshot;
   /** What the store's `records` document held. */
   readonly records: readonly Uint8Array[];
@@ -51,7 +53,7 @@ export interface MeshNodeOptions {
 const RECORDS_WRITE_DELAY: Millis = seconds(2);
 
 /** Faults of records that an honest member may pass on: the author's certificate may be on the way here, or its version newer than ours. */
-const BLAMELESS: ReadonlySet<RecordRefusal> = new Set(["not-entitled", "too-many", "unknown-version"]);
+const BLAMELESS: ReadonlySet<RecordRefusal> = new Set(["not-entitled", "too-many", "too-fast", "unknown-version"]);
 
 /** Records learned by sync are gossiped on when they are few: news reach those we are linked to without waiting for their sync. */
 const MAX_FORWARDED = 16;
@@ -69,20 +71,22 @@ export class MeshNode {
   readonly #device: NodeDevice;
   readonly #counters = new Counters();
   readonly #book: RecordBook;
-  readonly #overlay: Overlay;
+  readonly #peers: Peers;
   readonly #desk: AdmissionDesk;
   readonly #pings = new PingDesk();
   readonly #publisher = new EndpointPublisher();
   readonly #links = new Map<NodeId, Endpoint>();
   #snapshot: NodeSnapshot;
   #host: HostView;
+  /** Decided at the start: a route that appears later must not take the mesh's IPv4 away and send its packets out in clear. */
+  readonly #isIpv4Usable: boolean;
+  /** The number whose addresses the tunnel was last planned with. */
+  #linkedNumber: number | undefined;
   #wallOffset: Millis = 0;
   #now: Millis = 0;
   #startedWallAt: Millis = 0;
   #engineFailure: string | undefined;
-  #lastWriteId = 0;
-  #durableWriteId = 0;
-  readonly #afterWrite = new Map<number, (() => readonly NodeEffect[])[]>();
+  readonly #writes = new DurableWrites();
   #recordsWriteAt: Millis | undefined;
   /** What was told to the control plane per member, so that only changes are told. */
   readonly #connectTold = new Map<NodeId, string>();
@@ -104,42 +108,43 @@ export class MeshNode {
     set.put(statement.value);
     this.#book = new RecordBook({ trust: this.trust, opener, set });
     this.#book.merge([snapshot.certificate, ...snapshot.ledger.assignments.map(({ certificate }) => certificate), ...records]);
-    this.#overlay = new Overlay({
+    this.#peers = new Peers({
       crypto,
       random,
       key: crypto.agreementKeyOf(key),
       counters: this.#counters,
+      plan: this.trust.plan,
       onPong: (pong) => this.#onPong(pong),
     });
+    this.#isIpv4Usable = this.#collision() === undefined;
     const { trust } = this;
-    this.#desk = new AdmissionDesk(
-      {
-        crypto,
-        random,
-        key,
-        root,
-        trust,
-        book: this.#book,
-        counters: this.#counters,
-        wallNow: () => this.#wallNow(),
-        isLinked: (node) => this.#links.has(node),
-        reachableMembers: () => this.#reachableMembers(),
-        announce: (own) => this.#announce(own),
-        commit: (change, then) => this.#commit(change, then),
-        whenDurable: (then) => this.#whenDurable(then),
-      },
-      snapshot,
-    );
+    this.#desk = new AdmissionDesk({
+      crypto,
+      random,
+      key,
+      root,
+      trust,
+      book: this.#book,
+      counters: this.#counters,
+      wallNow: () => this.#wallNow(),
+      isLinked: (node) => this.#links.has(node),
+      reachableMembers: () => this.#reachableMembers(),
+      announce: (own) => this.#announce(own),
+      ledger: () => this.#snapshot.ledger,
+      certificate: () => this.#snapshot.certificate,
+      commit: (change, then) => this.#write(change, then),
+      whenDurable: (then) => this.#writes.whenDurable(then),
+    });
   }
 
   handle(event: NodeEvent, now: Millis): readonly NodeEffect[] {
     this.#now = now;
-    return [...this.#handle(event, now), ...this.#due(now)];
+    return [...this.#handle(event), ...this.#due()];
   }
 
   /** When a `timer` event is next needed; undefined: not before something else happens. */
   wakeAt(): Millis | undefined {
-    return earliest(this.#overlay.wakeAt(), this.#pings.wakeAt(), this.#publisher.wakeAt(), this.#recordsWriteAt);
+    return earliest(this.#peers.wakeAt(), this.#pings.wakeAt(), this.#publisher.wakeAt(), this.#recordsWriteAt);
   }
 
   /** What libp2p needs answered at once. Pure. */
@@ -165,78 +170,86 @@ export class MeshNode {
     return routesView(this.#viewParts(), sources);
   }
 
-  isOverlay(ip: Ip): boolean {
-    return isOverlay(this.trust.plan, ip);
+  /** Is the address inside the mesh? */
+  isMeshAddress(ip: Ip): boolean {
+    return isMeshAddress(this.trust.plan, ip);
   }
 
-  #handle(event: NodeEvent, now: Millis): readonly NodeEffect[] {
+  #handle(event: NodeEvent): readonly NodeEffect[] {
     switch (event.type) {
       case "started": {
         this.#startedWallAt = this.#wallNow();
         const written = this.#write({ tcpPort: event.tcpPort });
         this.#publisher.want(this.#endpoints());
-        return [...written, this.#link(), ...this.#membersChanged(now), ...this.#candidatesChanged(this.#endpointRecords(), now)];
+        return [...written, this.#link(), ...this.#membersChanged(), ...this.#candidatesChanged(this.#endpointRecords())];
       }
       case "stopping":
-        if (this.#recordsWriteAt !== undefined) this.#recordsWriteAt = now;
+        if (this.#recordsWriteAt !== undefined) this.#recordsWriteAt = this.#now;
         return [];
       case "wall-clock":
         this.#wallOffset = event.offset;
-        return this.#overlay.wallClock(event.offset, now);
+        return this.#peers.wallClock(event.offset, this.#now);
       case "timer":
-        return this.#overlay.timer(now);
+        return this.#peers.timer(this.#now);
       case "persisted":
-        return this.#persisted(event.id);
+        return this.#writes.persisted(event.id);
       case "host": {
         this.#host = event.host;
         this.#publisher.want(this.#endpoints());
         return [this.#link()];
       }
       case "traffic":
-        return this.#overlay.traffic(event.peers, now);
+        return this.#peers.traffic(event.peers, this.#now);
       case "command":
-        return this.#command(event.id, event.command, now);
+        return this.#command(event.id, event.command);
       case "engine-failed":
         this.#engineFailure = event.reason;
         return [log("error", "the packet engine stopped", { reason: event.reason })];
       case "datagram":
       case "session-wanted":
       case "session-confirmed":
-        return this.#overlay.exception(event, now);
+        return this.#peers.exception(event, this.#now);
       case "link-up":
       case "link-down":
       case "records":
       case "join-request":
       case "join-carried":
-        return this.#control(event, now);
+      case "refused":
+        return this.#control(event);
     }
   }
 
-  #control(event: ControlEvent, now: Millis): readonly NodeEffect[] {
+  #control(event: ControlEvent): readonly NodeEffect[] {
     switch (event.type) {
       case "link-up":
+        // It was removed while the link came up.
+        if (!this.#book.membership.members.has(event.node)) return [{ type: "disconnect", node: event.node }];
         this.#links.set(event.node, event.remote);
         return [
           log("info", "control link up", { node: event.node, name: this.#nameOf(event.node) }),
-          ...this.#overlay.want(event.node, now),
+          ...this.#peers.want(event.node, this.#now),
         ];
       case "link-down":
         this.#links.delete(event.node);
         return [
           log("info", "control link down", { node: event.node, name: this.#nameOf(event.node) }),
-          ...this.#overlay.doubt(event.node, now),
+          ...this.#peers.doubt(event.node, this.#now),
         ];
       case "records":
-        return this.#merge(event, now);
+        return this.#merge(event);
       case "join-request":
         return this.#desk.request(event.id, event.request, event.carriedBy);
       case "join-carried":
         return this.#desk.carried(event.id, event.response);
+      case "refused":
+        this.#counters.count(`control.${event.cause}`, event.count);
+        return [];
     }
   }
 
   /** What is due whatever happened: own endpoints, overdue pings, the write of changed records. */
-  #due(now: Millis): readonly NodeEffect[] {
+  #due(): readonly NodeEffect[] {
+    const now = this.#now;
     const effects: NodeEffect[] = [];
     const endpoints = this.#publisher.takeDue(now);
     if (endpoints !== undefined) effects.push(...this.#publishEndpoints(endpoints));
@@ -244,21 +257,21 @@ export class MeshNode {
     if (this.#recordsWriteAt !== undefined && now >= this.#recordsWriteAt) {
       this.#recordsWriteAt = undefined;
       const bytes = encodeRecords([...this.#book.set.values()].map((record) => record.bytes));
-      effects.push({ type: "persist", id: ++this.#lastWriteId, document: "records", bytes });
+      effects.push({ type: "persist", id: UNAWAITED, document: "records", bytes });
     }
     return effects;
   }
 
   // Records
 
-  #merge(event: Extract<ControlEvent, { type: "records" }>, now: Millis): readonly NodeEffect[] {
+  #merge(event: Extract<ControlEvent, { type: "records" }>): readonly NodeEffect[] {
     const changed: SignedRecord[] = [];
-    for (const verdict of this.#book.merge(event.records)) {
+    for (const verdict of this.#book.merge(event.records, this.#now)) {
       if (verdict.outcome === "new") changed.push(verdict.record);
       if (verdict.outcome === "refused") this.#counters.count(`record.${verdict.fault}`);
       if (verdict.outcome === "known") this.#counters.count("record.known");
     }
-    const effects = [...this.#recordsChanged(changed, now)];
+    const effects = [...this.#recordsChanged(changed)];
     if (event.via === "sync" && changed.length <= MAX_FORWARDED)
       for (const { bytes } of changed) effects.push({ type: "publish-record", record: bytes });
     return effects;
@@ -267,18 +280,22 @@ export class MeshNode {
   /** Merges records of our own making and tells everyone. */
   #announce(records: readonly Uint8Array[]): readonly NodeEffect[] {
     const changed = this.#book.merge(records).flatMap((verdict) => (verdict.outcome === "new" ? [verdict.record] : []));
-    return [...this.#recordsChanged(changed, this.#now), ...records.map((record): NodeEffect => ({ type: "publish-record", record }))];
+    return [...this.#recordsChanged(changed), ...records.map((record): NodeEffect => ({ type: "publish-record", record }))];
   }
 
-  #recordsChanged(changed: readonly SignedRecord[], now: Millis): readonly NodeEffect[] {
+  #recordsChanged(changed: readonly SignedRecord[]): readonly NodeEffect[] {
     if (changed.length === 0) return [];
-    this.#recordsWriteAt ??= now + RECORDS_WRITE_DELAY;
+    // A removal forgotten by a crash would let the removed key in again until the next sync.
+    const isUrgent = changed.some(({ content }) => content.type === "removal");
+    this.#recordsWriteAt = isUrgent ? this.#now : (this.#recordsWriteAt ?? this.#now + RECORDS_WRITE_DELAY);
     const effects: NodeEffect[] = [];
     if (changed.some(({ content }) => content.type === "certificate" || content.type === "removal"))
-      effects.push(...this.#membersChanged(now));
+      effects.push(...this.#membersChanged());
     const endpoints = changed.flatMap(({ content }) => (content.type === "endpoint" ? [content.endpoint] : []));
-    effects.push(...this.#candidatesChanged(endpoints, now));
-    const foreign = changed.find((record) => record.author === this.id && record.sequence > this.#snapshot.sequence);
+    effects.push(...this.#candidatesChanged(endpoints));
+    const foreign = changed.find(
+      ({ author, sequence, content }) => content.type === "endpoint" && author === this.id && sequence > this.#snapshot.sequence,
+    );
     if (foreign !== undefined) {
       // Another copy of this node spoke, or this one lost its state: continue above what it said.
       this.#snapshot = { ...this.#snapshot, sequence: foreign.sequence };
@@ -288,32 +305,33 @@ export class MeshNode {
   }
 
   /** Members came or went: peers, forwarding table and control links follow. */
-  #membersChanged(now: Millis): readonly NodeEffect[] {
+  #membersChanged(): readonly NodeEffect[] {
     const { members } = this.#book.membership;
     const own = members.get(this.id);
     // A node that was removed talks to nobody: the others have cut it off already.
     const peers = own === undefined ? [] : [...members.values()].filter((member) => member.id !== this.id);
     const effects: NodeEffect[] = [];
-    if (own !== undefined && own.record !== this.#snapshot.certificate && own.certificate.serial > this.#ownSerial()) {
+    if (own !== undefined && own.record !== this.#snapshot.certificate && this.#isRenewal(own.certificate)) {
       effects.push(...this.#write({ certificate: own.record }));
     }
     const ids = new Set(peers.map(({ id }) => id));
-    effects.push(...this.#overlay.setPeers(ids, now));
-    effects.push({ type: "publish-table", table: compileTable(this.trust.plan, peers, (node) => this.#overlay.slotOf(node)) });
-    for (const node of [...this.#connectTold.keys()]) {
+    effects.push(...this.#peers.setPeers(ids, this.#now));
+    effects.push({ type: "publish-table", table: compileTable(this.trust.plan, peers, (node) => this.#peers.slotOf(node)) });
+    for (const node of new Set([...this.#connectTold.keys(), ...this.#links.keys()])) {
       if (ids.has(node)) continue;
       this.#connectTold.delete(node);
       effects.push({ type: "disconnect", node });
     }
+    if (own?.certificate.number !== this.#linkedNumber) effects.push(this.#link());
     return effects;
   }
 
-  #candidatesChanged(records: readonly EndpointRecord[], now: Millis): readonly NodeEffect[] {
+  #candidatesChanged(records: readonly EndpointRecord[]): readonly NodeEffect[] {
     return records.flatMap((record): readonly NodeEffect[] => {
-      if (record.node === this.id || this.#overlay.slotOf(record.node) === undefined) return [];
+      if (record.node === this.id || this.#peers.slotOf(record.node) === undefined) return [];
       const usable = (endpoints: readonly Endpoint[]): readonly Endpoint[] =>
         endpoints.filter((endpoint) => isUsableCandidate(this.trust.plan, endpoint));
-      const effects = [...this.#overlay.setCandidates(record.node, usable(record.udp), now)];
+      const effects = [...this.#peers.setCandidates(record.node, usable(record.udp), this.#now)];
       const endpoints = usable(record.tcp);
       const told = JSON.stringify(endpoints);
       if (endpoints.length > 0 && this.#connectTold.get(record.node) !== told) {
@@ -332,9 +350,8 @@ export class MeshNode {
     if (!this.#book.membership.members.has(this.id)) return [];
     const sequence = Math.max(this.#snapshot.sequence + 1, Math.floor(this.#wallNow()));
     const record = signEndpointRecord(this.#crypto, this.#key, { network: this.trust.network, sequence, ...endpoints });
-    this.#snapshot = { ...this.#snapshot, sequence };
     // Told when the sequence is durable: a sequence used twice would leave two records nobody could order.
-    return this.#write({}, () => this.#announce([record]));
+    return this.#write({ sequence }, () => this.#announce([record]));
   }
 
   #endpoints(): OwnEndpoints {
@@ -353,53 +370,35 @@ export class MeshNode {
   #link(): NodeEffect {
     const { plan } = this.trust;
     const number = this.#own()?.certificate.number;
+    this.#linkedNumber = number;
     if (number === undefined) return { type: "apply-link", addresses: [], routes: [] };
     const v6: { readonly ip: Ip; readonly prefix: Prefix } = { ip: address6(plan, number), prefix: plan.prefix6 };
-    const used = this.#collision() === undefined ? [{ ip: address4(plan, number), prefix: plan.prefix4 }, v6] : [v6];
+    const used = this.#isIpv4Usable ? [{ ip: address4(plan, number), prefix: plan.prefix4 }, v6] : [v6];
     return { type: "apply-link", addresses: used.map(({ ip }) => ip), routes: used.map(({ prefix }) => prefix) };
   }
 
   #collision(): string | undefined {
-    return overlap(this.trust.plan.prefix4, this.#host);
+    return hostCollision(this.trust.plan.prefix4, this.#host);
   }
 
   // Durability
 
-  #commit(change: LedgerChange, then: () => readonly NodeEffect[]): readonly NodeEffect[] {
-    return this.#write(change, then);
-  }
-
   /** Writes the `node` document with this change; `then` runs when it is durable. */
   #write(change: Partial<NodeSnapshot>, then?: () => readonly NodeEffect[]): readonly NodeEffect[] {
     this.#snapshot = { ...this.#snapshot, ...change };
-    const id = ++this.#lastWriteId;
-    if (then !== undefined) this.#afterWrite.set(id, [then]);
-    return [{ type: "persist", id, document: "node", bytes: encodeSnapshot(this.#snapshot) }];
-  }
-
-  #whenDurable(then: () => readonly NodeEffect[]): readonly NodeEffect[] {
-    if (this.#durableWriteId === this.#lastWriteId) return then();
-    this.#afterWrite.set(this.#lastWriteId, [...(this.#afterWrite.get(this.#lastWriteId) ?? []), then]);
-    return [];
-  }
-
-  #persisted(id: number): readonly NodeEffect[] {
-    this.#durableWriteId = Math.max(this.#durableWriteId, id);
-    const waiting = this.#afterWrite.get(id) ?? [];
-    this.#afterWrite.delete(id);
-    return waiting.flatMap((then) => then());
+    return [this.#writes.write(this.#snapshot, then)];
   }
 
   // People
 
-  #command(id: CommandId, command: NodeCommand, now: Millis): readonly NodeEffect[] {
+  #command(id: CommandId, command: NodeCommand): readonly NodeEffect[] {
     try {
       if (command.type === "invite") {
         return this.#desk.invite(command, (invite) => [{ type: "command-result", id, result: { type: "invite", invite } }]);
       }
       const member = this.#find(command.target);
-      if (!this.#pings.add(id, member.id, now)) return [this.#pingResult(id, member.id, undefined)];
-      return this.#overlay.ping(member.id, now);
+      if (!this.#pings.add(id, member.id, this.#now)) return [this.#pingResult(id, member.id, undefined)];
+      return this.#peers.ping(member.id, this.#now);
     } catch (error) {
       if (!(error instanceof MeshError)) throw error;
       return [{ type: "command-result", id, result: { type: "failed", error } }];
@@ -412,7 +411,7 @@ export class MeshNode {
 
   #pingResult(id: CommandId, node: NodeId, rtt: Millis | undefined): NodeEffect {
     const member = this.#book.membership.members.get(node);
-    const peer = this.#overlay.peer(node);
+    const peer = this.#peers.peer(node);
     const ping = pingView({
       node: member?.name ?? shortId(node),
       address: member === undefined ? "-" : address4(this.trust.plan, member.certificate.number),
@@ -442,8 +441,11 @@ export class MeshNode {
     return this.#book.membership.members.get(this.id);
   }
 
-  #ownSerial(): number {
-    return this.trust.believedCertificate(this.#snapshot.certificate)?.certificate.serial ?? 0;
+  /** Is this a newer certificate of ours, from root or from whoever issued the one we have? */
+  #isRenewal(certificate: Certificate): boolean {
+    const held = this.trust.believedCertificate(this.#snapshot.certificate)?.certificate;
+    if (held === undefined) return true;
+    return certificate.issuer === held.issuer ? certificate.serial > held.serial : certificate.issuer === this.trust.statement.root;
   }
 
   #nameOf(node: NodeId): string {
@@ -459,7 +461,7 @@ export class MeshNode {
       id: this.id,
       trust: this.trust,
       membership: this.#book.membership,
-      overlay: this.#overlay,
+      peers: this.#peers,
       counters: this.#counters,
       device: this.#device,
       holdsRoot: this.#root !== undefined,
@@ -468,6 +470,7 @@ export class MeshNode {
       listen: this.#endpoints().tcp,
       startedWallAt: this.#startedWallAt,
       wallOffset: this.#wallOffset,
+      isIpv4Usable: this.#isIpv4Usable,
       collision: this.#collision(),
       engineFailure: this.#engineFailure,
     };

@@ -9,8 +9,8 @@ import type { PeerSlot, PeerTraffic } from "../ports/datapath.ts";
 import { prefixesOf } from "../routing/compile-table.ts";
 import type { Millis } from "../time/millis.ts";
 import type { Counters } from "./counters.ts";
-import type { Overlay } from "./overlay.ts";
 import { pathText, peerState } from "./peer-state.ts";
+import type { Peers } from "./peers.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 
 /** The tunnel device, for views. */
@@ -33,7 +33,7 @@ export interface ViewParts {
   readonly id: NodeId;
   readonly trust: Trust;
   readonly membership: Membership;
-  readonly overlay: Overlay;
+  readonly peers: Peers;
   readonly counters: Counters;
   readonly device: NodeDevice;
   readonly holdsRoot: boolean;
@@ -42,7 +42,9 @@ export interface ViewParts {
   readonly listen: readonly Endpoint[];
   readonly startedWallAt: Millis;
   readonly wallOffset: Millis;
-  /** The host's route or address that the IPv4 prefix collides with. */
+  /** The mesh's IPv4 prefix collided with nothing of the host when the node started. */
+  readonly isIpv4Usable: boolean;
+  /** The host's route or address that it collides with now. */
   readonly collision: string | undefined;
   readonly engineFailure: string | undefined;
 }
@@ -70,7 +72,7 @@ export function statusView(parts: ViewParts, sources: ViewSources): StatusView {
 
 /** The routing view: own subnets, then those of every member in order of number, each with how and why. */
 export function routesView(parts: ViewParts, sources: ViewSources): RoutesView {
-  const { trust, membership, device, overlay, id } = parts;
+  const { trust, membership, device, peers, id } = parts;
   const rows: RouteView[] = [];
   const own = membership.members.get(id);
   if (own !== undefined) {
@@ -79,7 +81,7 @@ export function routesView(parts: ViewParts, sources: ViewSources): RoutesView {
     }
   }
   for (const member of peersOf(parts)) {
-    const path = overlay.peer(member.id)?.path;
+    const path = peers.peer(member.id)?.path;
     const isUsed = path?.state.name === "direct";
     const nextHop = path?.state.name === "direct" ? formatEndpoint(path.state.path.endpoint) : "-";
     const reason = `number ${member.certificate.number} by certificate; ${path === undefined ? "not usable as a peer" : pathText(path, sources.now)}`;
@@ -106,7 +108,7 @@ function peersOf({ membership, id }: ViewParts): readonly Member[] {
 }
 
 function selfView(parts: ViewParts, own: Member | undefined): SelfView {
-  const { trust, id, holdsRoot, startedWallAt, collision } = parts;
+  const { trust, id, holdsRoot, startedWallAt, isIpv4Usable } = parts;
   const { plan } = trust;
   const certificate = own?.certificate ?? trust.believedCertificate(parts.snapshot.certificate)?.certificate;
   if (certificate === undefined) throw new TypeError("this node's own certificate does not hold");
@@ -117,7 +119,7 @@ function selfView(parts: ViewParts, own: Member | undefined): SelfView {
     number,
     role,
     holdsRoot,
-    ...(collision === undefined && { address4: address4(plan, number) }),
+    ...(isIpv4Usable && { address4: address4(plan, number) }),
     address6: address6(plan, number),
     subnet4: formatPrefix(subnet4(plan, number)),
     subnet6: formatPrefix(subnet6(plan, number)),
@@ -126,10 +128,10 @@ function selfView(parts: ViewParts, own: Member | undefined): SelfView {
 }
 
 function peerView(parts: ViewParts, member: Member, { now, traffic }: ViewSources): PeerView {
-  const { trust, overlay, links, wallOffset } = parts;
+  const { trust, peers, links, wallOffset } = parts;
   const { plan } = trust;
   const { number, role } = member.certificate;
-  const peer = overlay.peer(member.id);
+  const peer = peers.peer(member.id);
   const state = peer?.path.state;
   const seen = peer === undefined ? undefined : traffic(peer.slot);
   const heardAt = Math.max(state?.name === "direct" || state?.name === "suspect" ? state.heardAt : 0, seen?.authenticatedReceivedAt ?? 0);
@@ -171,9 +173,14 @@ function health(parts: ViewParts, own: Member | undefined, now: Millis): readonl
   }
   if (own?.isConflicted === true)
     notes.push({ level: "error", text: `another node holds number ${own.certificate.number}: nothing is routed to this one` });
-  if (collision !== undefined) {
-    const text = `IPv4 of the mesh is off on this host: ${parts.trust.plan.prefix4.ip}/${parts.trust.plan.prefix4.length} collides with ${collision}`;
-    notes.push({ level: "warning", text, hint: "Nodes are reached by their IPv6 addresses." });
+  const prefix = formatPrefix(parts.trust.plan.prefix4);
+  if (!parts.isIpv4Usable) {
+    const text = `IPv4 of the mesh is off on this host: ${prefix} ${collision === undefined ? "collided with a route at the start" : `collides with ${collision}`}`;
+    const hint = collision === undefined ? "Restart with `mesh down` and `mesh up`." : "Nodes are reached by their IPv6 addresses.";
+    notes.push({ level: "warning", text, hint });
+  } else if (collision !== undefined) {
+    const text = `${prefix} of the mesh collides with ${collision}, which came up later: packets to some nodes may leave this host unencrypted`;
+    notes.push({ level: "error", text, hint: "Remove that route, or reach nodes by their IPv6 addresses." });
   }
   if (listen.length === 0)
     notes.push({ level: "warning", text: "this host has no address that others could reach", hint: "Check its network connection." });
@@ -199,7 +206,7 @@ const MAX_NAMED = 3;
 /** Peers that should answer and do not, each with what is known. */
 function silentPeers(parts: ViewParts, now: Millis): readonly string[] {
   return peersOf(parts).flatMap(({ id, name }) => {
-    const path = parts.overlay.peer(id)?.path;
+    const path = parts.peers.peer(id)?.path;
     if (path === undefined) return [];
     const state = peerState(path, parts.links.has(id));
     return state === "failed" || state === "suspect" ? [`${name}: ${pathText(path, now)}`] : [];

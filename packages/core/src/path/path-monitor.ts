@@ -246,14 +246,14 @@ function fresh(state: Direct, heardAt: Millis): Direct {
   return { ...state, heardAt, unansweredAt: undefined, asked: 0 };
 }
 
-/** New claims of the peer. Whoever waits for a path tries them at once, and a failure is forgotten. */
+/** New claims of the peer. Whoever waits for a path tries them at once; the waits after further failures go on growing. */
 function withCandidates(peer: PeerPath, endpoints: readonly Endpoint[], now: Millis): PathStep {
   const claimed = endpoints.slice(0, MAX_CANDIDATES);
   const added = claimed.filter((endpoint) => !peer.candidates.some((known) => sameEndpoint(known, endpoint)));
   const inUse = peer.state.name === "direct" || peer.state.name === "suspect" ? peer.state.path.endpoint : undefined;
   const next: PeerPath = { ...peer, candidates: inUse === undefined ? claimed : withLearned(claimed, inUse) };
   if (added.length === 0) return { peer: next, effects: [] };
-  if (peer.state.name === "failed") return probe({ ...next, state: { ...peer.state, failures: 0 } }, now);
+  if (peer.state.name === "failed") return probe(next, now);
   return { peer: next, effects: peer.state.name === "probing" || peer.state.name === "suspect" ? pingAll(added) : [] };
 }
 

@@ -39,7 +39,8 @@ const MAX_TRANSACTIONS = 4_096;
 /** Boots of a peer whose counters are remembered. Frames of an older boot earn one PONG and a look at their source, no more. */
 const REMEMBERED_BOOTS = 4;
 
-const MAX_U32 = 2 ** 32 - 1;
+/** What a busy node may have taken to come to a PING, in µs. More is not believed: it would make a long path look short. */
+const MAX_DELAY_MICROS = 100_000;
 
 interface ProbePeer {
   readonly slot: Slot;
@@ -108,7 +109,7 @@ export class ProbeExchange {
     const body = decodeProbeBody(opened);
     if (!body.ok) return { type: "dropped", cause: body.fault };
     if (body.value.type === "pong") return this.#match(peer, { from, boot, receivedAt: time.receivedAt }, body.value);
-    const delayMicros = Math.min(MAX_U32, Math.max(0, Math.round((time.now - time.receivedAt) * 1_000)));
+    const delayMicros = Math.min(MAX_DELAY_MICROS, Math.max(0, Math.round((time.now - time.receivedAt) * 1_000)));
     const pong = this.#seal(peer, { type: "pong", transaction: body.value.transaction, observed: from, delayMicros });
     return { type: "ping", slot: peer.slot, boot, pong };
   }
@@ -128,7 +129,7 @@ export class ProbeExchange {
       type: "pong",
       slot: peer.slot,
       boot: arrival.boot,
-      rtt: Math.max(0, arrival.receivedAt - asked.sentAt - pong.delayMicros / 1_000),
+      rtt: Math.max(0, arrival.receivedAt - asked.sentAt - Math.min(MAX_DELAY_MICROS, pong.delayMicros) / 1_000),
       observed: pong.observed,
     };
   }

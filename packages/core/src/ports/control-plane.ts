@@ -15,13 +15,15 @@ export interface ControlPlane {
   connect(node: NodeId, endpoints: readonly Endpoint[]): void;
   /** Closes links with the node and stops dialling it. */
   disconnect(node: NodeId): void;
+  /** The host's addresses or routes changed: links that do not answer within 1.5 s are closed, and what is not linked is dialled at once. */
+  networkChanged(): void;
 
   /** Spreads record bytes to everyone by gossip. */
   publish(record: Uint8Array): void;
 
-  /** Answers a `join-request`; the connection closes after it. Unknown ids (the joiner went away) are ignored. */
+  /** Answers a `join-request`, with MAX_JOIN_RESPONSE_BYTES at most; the connection closes after it. Unknown ids (the joiner went away) are ignored. */
   answerJoin(id: JoinId, response: Uint8Array): void;
-  /** Carries a stranger's join request to its issuer over the link to it; `join-carried` tells what came of it. */
+  /** Carries a stranger's join request to its issuer over the link to it; `join-carried` tells what came of it. At most MAX_JOIN_REQUEST_BYTES. */
   carryJoin(id: JoinId, issuer: NodeId, request: Uint8Array): void;
 
   close(): Promise<void>;
@@ -32,7 +34,7 @@ export type JoinId = number;
 
 export type ControlEvent =
   /** The first usable link to a member is up. `remote` is its address as seen here; its port serves only that link. */
-  | { readonly type: "link-up"; readonly node: NodeId; readonly remote: Endpoint; readonly dialled: boolean }
+  | { readonly type: "link-up"; readonly node: NodeId; readonly remote: Endpoint; readonly dialled?: boolean }
   /** The last link to the member is gone. */
   | { readonly type: "link-down"; readonly node: NodeId }
   /** Records from a member, by gossip or sync, not yet merged. */
@@ -40,7 +42,28 @@ export type ControlEvent =
   /** Someone asks to join, directly or carried by another member. */
   | { readonly type: "join-request"; readonly id: JoinId; readonly request: Uint8Array; readonly carriedBy?: NodeId }
   /** The issuer's answer to a carried request; undefined: the issuer could not be reached or did not answer in time. */
-  | { readonly type: "join-carried"; readonly id: JoinId; readonly response: Uint8Array | undefined };
+  | { readonly type: "join-carried"; readonly id: JoinId; readonly response: Uint8Array | undefined }
+  /** So often since the last report; one of each cause in 100 ms at most, whatever comes in. */
+  | { readonly type: "refused"; readonly cause: ControlRefusal; readonly count: number };
+
+/** What was not let in, or broke off before it was anything. */
+export type ControlRefusal =
+  /** Too many connections: in all, from one address in a second, or not yet encrypted. */
+  | "connection-limit"
+  /** Connected, and began neither a member's handshake nor a join exchange within 6 s. */
+  | "handshake-timeout"
+  /** Another protocol, garbage, or hung up half-way, as the losers of a member's race of endpoints do. */
+  | "handshake-failed"
+  /** Core refused the credentials that the other side showed, whoever dialled; or the node was removed. */
+  | "not-a-member"
+  /** Too many attempts to join: from one address, or at the same time. */
+  | "join-limit"
+  /** Began a join exchange and brought no request, or got no answer in time, or did not take it. */
+  | "join-failed"
+  /** A member that does not follow the sync protocol. */
+  | "sync-fault"
+  /** A gossiped record that core rejects. */
+  | "gossip-rejected";
 
 /** What the control plane must know at once. Pure: asking changes nothing. */
 export interface ControlQueries {
@@ -54,7 +77,7 @@ export interface ControlQueries {
   /** Verdict about a gossiped record: forward it, drop it silently (known or older), or blame its sender. */
   judgeRecord(record: Uint8Array): "accept" | "ignore" | "reject";
 
-  /** The record set as sync compares it; see records/record-digest.ts. */
+  /** The record set as sync compares it; see records/record-set.ts. */
   readonly digest: RecordDigest;
 }
 
@@ -70,5 +93,11 @@ export interface RecordDigest {
   missingFrom(buckets: readonly number[], theirSummary: Uint8Array): readonly Uint8Array[];
 }
 
+/** A request to join is three keys, a network id, a name, a consent and two signatures: 400 bytes. */
+export const MAX_JOIN_REQUEST_BYTES = 1_024;
+/** An answer is a certificate (8 KiB at most) and 4,096 records in 512 KiB, with 5 bytes around each. */
+export const MAX_JOIN_RESPONSE_BYTES: number = 576 * 1_024;
+
+export { equalBytes } from "../bytes/bytes.ts";
 export { MAX_RECORD_BYTES } from "../records/envelope.ts";
 export { SUMMARY_ENTRY_BYTES } from "../records/record-set.ts";

@@ -59,6 +59,16 @@ export function openEnvelope(crypto: Crypto, bytes: Uint8Array): Decoded<Envelop
   return isSigned ? decoded : { ok: false, fault: "bad-signature" };
 }
 
+/** What the bytes say they are, unchecked: for sorting, and for refusing before a signature is verified. */
+export function claimedKind(bytes: Uint8Array): number {
+  return bytes[1] ?? 0;
+}
+
+/** Whom the bytes name as author, unchecked. */
+export function claimedAuthor(bytes: Uint8Array): NodeId {
+  return nodeId(bytes.subarray(2, 34));
+}
+
 function decodeEnvelope(bytes: Uint8Array): Decoded<Envelope> {
   if (bytes.length > MAX_RECORD_BYTES) return { ok: false, fault: "too-long" };
   const reader = new ByteReader(bytes);

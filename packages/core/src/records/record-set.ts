@@ -6,6 +6,13 @@ import type { Crypto } from "../crypto/crypto.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import { type RecordId, replaces, type SignedRecord } from "./record.ts";
 
+/** Does this version know the record's kind? */
+export type RecordClass = "known" | "unknown";
+
+export function recordClass({ content }: SignedRecord): RecordClass {
+  return content.type === "unknown" ? "unknown" : "known";
+}
+
 const BUCKETS = 256;
 /** Kept of each SHA-256 in buckets and summaries: 2^64 work to make two sets look alike, at half the bytes. */
 const HASH_BYTES = 16;
@@ -21,7 +28,7 @@ export class RecordSet {
   readonly #crypto: Crypto;
   readonly #records = new Map<RecordId, SignedRecord>();
   readonly #byBucket: Map<RecordId, SignedRecord>[] = Array.from({ length: BUCKETS }, () => new Map());
-  readonly #countByAuthor = new Map<NodeId, number>();
+  readonly #counts: Readonly<Record<RecordClass, Map<NodeId, number>>> = { known: new Map(), unknown: new Map() };
   readonly #bucketHashes: (Uint8Array | undefined)[] = new Array<undefined>(BUCKETS).fill(undefined);
 
   constructor(crypto: Crypto) {
@@ -40,8 +47,10 @@ export class RecordSet {
     return this.#records.values();
   }
 
-  countOf(author: NodeId): number {
-    return this.#countByAuthor.get(author) ?? 0;
+  /** Records of this author, of all kinds or of those this version knows or does not know. */
+  countOf(author: NodeId, kind?: RecordClass): number {
+    if (kind === undefined) return this.countOf(author, "known") + this.countOf(author, "unknown");
+    return this.#counts[kind].get(author) ?? 0;
   }
 
   /** Is the record new, or newer than the one of its id? */
@@ -53,7 +62,7 @@ export class RecordSet {
   /** False when the record is already here or older than the one here. */
   put(record: SignedRecord): boolean {
     if (!this.wants(record)) return false;
-    if (!this.#records.has(record.id)) this.#countByAuthor.set(record.author, this.countOf(record.author) + 1);
+    if (!this.#records.has(record.id)) this.#count(record, 1);
     this.#records.set(record.id, record);
     this.#bucketOf(record.id).set(record.id, record);
     this.#bucketHashes[bucketIndex(record.id)] = undefined;
@@ -66,7 +75,7 @@ export class RecordSet {
     this.#records.delete(id);
     this.#bucketOf(id).delete(id);
     this.#bucketHashes[bucketIndex(id)] = undefined;
-    this.#countByAuthor.set(record.author, this.countOf(record.author) - 1);
+    this.#count(record, -1);
   }
 
   /** 32 bytes: equal exactly when the sets are equal. */
@@ -98,6 +107,11 @@ export class RecordSet {
       return sequence > known.sequence || (sequence === known.sequence && formatHex(shortHash(record)) > known.hash);
     });
     return missing.sort((a, b) => a.kind - b.kind).map((record) => record.bytes);
+  }
+
+  #count(record: SignedRecord, by: 1 | -1): void {
+    const kind = recordClass(record);
+    this.#counts[kind].set(record.author, this.countOf(record.author, kind) + by);
   }
 
   #inBuckets(buckets: readonly number[]): SignedRecord[] {

@@ -44,7 +44,6 @@ void Outbound::run() {
   reader_.offline();
 }
 
-// False when TUN has nothing more to give.
 bool Outbound::pump() {
   begin();
   shared_.work.take([this](WorkBoard::Kind kind, uint16_t slot) { serve(kind, slot); });

@@ -19,6 +19,9 @@ class Outbound {
   // Returns when the engine stops.
   void run();
 
+  // One batch. False when TUN has nothing more to give.
+  bool pump();
+
  private:
   // A packet with everything that sealing it takes. The session is used in the batch that looked it up.
   struct Job {
@@ -33,7 +36,6 @@ class Outbound {
     uint64_t wanted_at;  // last session-wanted
   };
 
-  bool pump();
   void begin();
   void wait();
   void serve(WorkBoard::Kind kind, uint16_t slot);

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -252,6 +253,55 @@ void a_lost_device_is_reported_once() {
   CHECK(reported == 1 && wakes.load() == 1);
 }
 
+// One pump, driven by hand: new packets are in TUN before what waited has left.
+void what_waited_leaves_first() {
+  need_openssl();
+  constexpr uint8_t kWaiting = 90;
+  constexpr uint8_t kTotal = 150;
+  std::vector<uint64_t> stats(kStatsWords);
+  Shared shared(Waker{[](void*) {}, nullptr}, stats.data(), kMtu);
+  int pair[2];
+  CHECK(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) == 0);
+  const Fd wire(pair[0]);
+  shared.tun.adopt(Fd(pair[1]));
+  CHECK(shared.udp.open(0) == 0 && shared.work.open() && Evp::find() != nullptr);
+  const uint8_t key[kKeyBytes] = {7};
+  Peer peer(3, 1);
+  Session session(*Evp::find(), key, key);
+  session.peer = &peer;
+  session.expires_at = UINT64_MAX;
+  Snapshot table;
+  table.peers = {nullptr, nullptr, nullptr, &peer};
+  table.routes.insert(4, route_of(1, 3).address, 24, 3);
+  shared.snapshot.store(&table);
+  Outbound outbound(shared);
+  const auto write = [&](uint8_t first, uint8_t last) {
+    for (uint8_t i = first; i < last; i++) {
+      const std::vector<uint8_t> packet = packet_of(0, 3, 100, i);
+      while (::write(wire.get(), packet.data(), packet.size()) < 0) outbound.pump();
+    }
+  };
+  write(0, kWaiting);
+  while (outbound.pump()) continue;
+
+  peer.endpoint.store({kLoopback, shared.udp.port()});  // it sends to itself
+  peer.current.store(&session);
+  shared.work.ask(WorkBoard::Kind::flush, peer.slot);
+  uint8_t next = kWaiting;
+  uint8_t bytes[2048];
+  for (uint8_t expected = 0; expected < kTotal;) {
+    write(next, std::min<uint8_t>(next + 20, kTotal));
+    next = std::min<uint8_t>(next + 20, kTotal);
+    outbound.pump();
+    Datagram datagram{bytes, sizeof bytes, {}};
+    while (shared.udp.receive({&datagram, 1}).count == 1) {
+      CHECK(session.receive.open(expected, bytes + kTransportHeaderBytes, datagram.length - kTransportMinBytes));
+      CHECK(bytes[kTransportHeaderBytes + 99] == expected++);
+      datagram.length = sizeof bytes;
+    }
+  }
+}
+
 void aead_and_installation() {
   uint8_t key[kKeyBytes] = {7};
   Node a;
@@ -276,6 +326,7 @@ constexpr Test kTests[] = {
     {"any bytes are survived, seed 1", any_bytes_are_survived_seed_1},
     {"stops in the middle of traffic", stops_in_the_middle_of_traffic},
     {"a lost device is reported once", a_lost_device_is_reported_once},
+    {"what waited leaves before newer packets", what_waited_leaves_first},
     {"AEAD and installation", aead_and_installation},
 };
 

@@ -1,21 +1,24 @@
+import { type AddressPlan, isMeshAddress } from "../address/address-plan.ts";
 import { type Endpoint, formatEndpoint } from "../address/endpoint.ts";
+import { isUnicast } from "../address/ip.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type NodeId, nodeKey } from "../ids/node-id.ts";
-import { SlotTable } from "../membership/slot-table.ts";
 import { NEW_PATH, type PathEvent, type PeerPath, pathWakeAt, stepPath } from "../path/path-monitor.ts";
 import { type BootId, ProbeExchange } from "../path/probe-exchange.ts";
 import { type DatapathException, MAX_PEERS, type PeerSlot } from "../ports/datapath.ts";
 import type { SessionEffect, SessionEvent } from "../session/session-event.ts";
 import { SessionTable } from "../session/session-table.ts";
 import type { Millis } from "../time/millis.ts";
+import { TokenBucket } from "../time/token-bucket.ts";
 import { earliest } from "../time/wake.ts";
 import { datagramKind } from "../wire/datagram-kind.ts";
 import type { Counters } from "./counters.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { PeerStamps } from "./node-event.ts";
+import { SlotTable } from "./slot-table.ts";
 
-/** What the overlay knows of one peer, for views and decisions. */
-export interface OverlayPeer {
+/** What is known of one peer, for views and decisions. */
+export interface KnownPeer {
   readonly slot: PeerSlot;
   readonly path: PeerPath;
   /** When the keys of the session in use were made; undefined: there is none. */
@@ -38,15 +41,23 @@ interface Peer {
   boot: BootId | undefined;
   /** The peer started again then and lost the session we have with it; undefined: not since that session was made. */
   restartedAt: Millis | undefined;
+  /** PINGs to it and to whatever is said to be it. */
+  readonly probeBudget: TokenBucket;
 }
 
+/** PINGs for one peer: a probing round over all its candidates goes through at once, a flood of claims does not. */
+const PEER_PROBES = { burst: 100, perSecond: 20 };
+
 /**
- * The data plane's half of a node: WireGuard sessions, probes and paths of all peers. What the engine cannot decide comes
+ * All peers of a node as the data plane sees them: WireGuard sessions, probes and paths. What the engine cannot decide comes
  * in here; endpoints, sessions and datagrams go out.
  */
-export class Overlay {
+export class Peers {
   readonly #crypto: Crypto;
   readonly #counters: Counters;
+  readonly #plan: AddressPlan;
+  /** Over all peers. Source: design, 300 probes a second for each host. */
+  readonly #probeBudget = new TokenBucket({ burst: 600, perSecond: 300 });
   readonly #sessions: SessionTable;
   readonly #probes: ProbeExchange;
   readonly #slots = new SlotTable(MAX_PEERS);
@@ -62,20 +73,26 @@ export class Overlay {
     readonly random: Random;
     readonly key: AgreementKey;
     readonly counters: Counters;
+    readonly plan: AddressPlan;
     readonly onPong: (pong: Pong) => readonly NodeEffect[];
   }) {
     this.#crypto = options.crypto;
     this.#counters = options.counters;
+    this.#plan = options.plan;
     this.#sessions = new SessionTable(options);
     this.#probes = new ProbeExchange(options);
     this.#onPong = options.onPong;
   }
 
-  /** The nodes that are peers from now on; all others lose sessions, probes and slot. */
+  /**
+   * The nodes that are peers from now on; all others lose sessions, probes and slot. Slots are taken before any is given
+   * back, so a slot changes hands only over a table without it: what waits in the engine for one peer never goes to another.
+   */
   setPeers(nodes: ReadonlySet<NodeId>, now: Millis): readonly NodeEffect[] {
+    const gone = [...this.#peers].filter(([, { node }]) => !nodes.has(node));
     const effects: NodeEffect[] = [];
-    for (const [slot, { node }] of [...this.#peers]) if (!nodes.has(node)) effects.push(...this.#remove(slot, node, now));
     for (const node of nodes) if (this.#peerOf(node) === undefined) effects.push(...this.#add(node, now));
+    for (const [slot, { node }] of gone) effects.push(...this.#remove(slot, node, now));
     return effects;
   }
 
@@ -83,7 +100,7 @@ export class Overlay {
     return this.#slots.slotOf(node);
   }
 
-  peer(node: NodeId): OverlayPeer | undefined {
+  peer(node: NodeId): KnownPeer | undefined {
     const slot = this.slotOf(node);
     const peer = slot === undefined ? undefined : this.#peers.get(slot);
     if (slot === undefined || peer === undefined) return undefined;
@@ -159,6 +176,11 @@ export class Overlay {
 
   #datagram(event: Extract<DatapathException, { type: "datagram" }>, now: Millis): readonly NodeEffect[] {
     const { from, bytes, receivedAt } = event;
+    // Answering into the mesh would send our packets through our own tunnel, in themselves, without end.
+    if (!isUnicast(from.ip) || isMeshAddress(this.#plan, from.ip)) {
+      this.#counters.count("udp.sourceNotUsable");
+      return [];
+    }
     const kind = datagramKind(bytes);
     if (kind === "handshake") return this.#session({ type: "message", from, bytes }, now);
     if (kind !== "probe") {
@@ -174,7 +196,8 @@ export class Overlay {
         const { slot, boot, pong } = outcome;
         const heard = this.#path(slot, { type: "heard", from }, now);
         const known = this.#peers.get(slot)?.boot;
-        const ask = known === undefined || known === boot ? [] : this.#ping(slot, from, { purpose: "triggered", now });
+        const isAsked = heard.some(({ type }) => type === "send-datagram");
+        const ask = known === undefined || known === boot || isAsked ? [] : this.#ping(slot, from, { purpose: "triggered", now });
         return [{ type: "send-datagram", to: from, bytes: pong }, ...heard, ...ask];
       }
       case "pong": {
@@ -209,7 +232,8 @@ export class Overlay {
       this.#counters.count("peer.notUsable"); // a key that is no point on the curve, or more peers than slots
       return [];
     }
-    this.#peers.set(slot, { node, path: NEW_PATH, heldHandshake: undefined, boot: undefined, restartedAt: undefined });
+    const probeBudget = new TokenBucket(PEER_PROBES);
+    this.#peers.set(slot, { node, path: NEW_PATH, heldHandshake: undefined, boot: undefined, restartedAt: undefined, probeBudget });
     this.#probes.addPeer(slot, tunnelKey);
     return this.#session({ type: "peer-added", slot, tunnelKey }, now);
   }
@@ -252,6 +276,12 @@ export class Overlay {
   }
 
   #ping(slot: PeerSlot, to: Endpoint, options: Parameters<ProbeExchange["ping"]>[2]): readonly NodeEffect[] {
+    const budget = this.#peers.get(slot)?.probeBudget;
+    if (budget === undefined) return [];
+    if (!budget.take(options.now) || !this.#probeBudget.take(options.now)) {
+      this.#counters.count("probe.overBudget");
+      return [];
+    }
     const bytes = this.#probes.ping(slot, to, options);
     return bytes === undefined ? [] : [{ type: "send-datagram", to, bytes }];
   }

@@ -1,0 +1,30 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { api, MAX_INVITE_SECONDS, MAX_INVITE_USES } from "./contract.ts";
+
+test("paths are told apart, and what changes something is a POST", () => {
+  const calls = Object.values(api);
+  assert.equal(new Set(calls.map(({ path }) => path)).size, calls.length);
+  assert.deepEqual(
+    Object.entries(api)
+      .filter(([, { method }]) => method === "GET")
+      .map(([name]) => name),
+    ["status", "routes"],
+  );
+});
+
+test("an invite has bounds, and a misspelt option is an error", () => {
+  const { request } = api.invite;
+  assert.deepEqual(request({}, ""), {});
+  assert.deepEqual(request({ uses: MAX_INVITE_USES, ttlSeconds: MAX_INVITE_SECONDS }, ""), { uses: 1_000, ttlSeconds: 2_592_000 });
+  for (const value of [{ uses: 0 }, { uses: 1_001 }, { ttlSeconds: 0 }, { ttlSeconds: 2_592_001 }, { ttl: 60 }, { uses: "1" }, [], null])
+    assert.throws(() => request(value, ""));
+});
+
+test("calls without arguments take none", () => {
+  for (const { request } of [api.status, api.routes, api.down]) {
+    assert.deepEqual(request({}, ""), {});
+    assert.throws(() => request({ force: true }, ""));
+  }
+  assert.throws(() => api.ping.request({}, ""), /target must be a text/);
+});

@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Endpoint } from "../address/endpoint.ts";
+import type { Ip } from "../address/ip.ts";
+import { SampleNetwork } from "../membership/sample-network-fixture.ts";
+import { MAX_ENDPOINTS } from "../records/endpoint-record.ts";
+import { EndpointPublisher, type OwnEndpoints, ownEndpoints, PUBLISH_INTERVAL } from "./own-endpoints.ts";
+
+const { plan } = new SampleNetwork();
+const host = (...ips: readonly string[]): Parameters<typeof ownEndpoints>[1] => ({
+  routes: [],
+  addresses: ips.map((ip) => ({ device: "eth0", ip: ip as Ip, prefixLength: 24 })),
+});
+const places = (last: number): OwnEndpoints => ({ udp: [{ ip: `192.0.2.${last}` as Ip, port: 5_000 }], tcp: [] });
+
+test("every usable address of the host is told with both ports; the mesh itself never", () => {
+  const { udp, tcp } = ownEndpoints(plan, host("192.168.1.5", "10.77.2.1", "fe80::1", "127.0.0.1", "2001:db8::1"), {
+    udp: 5_000,
+    tcp: 443,
+  });
+  const at = (port: number): readonly Endpoint[] => [
+    { ip: "192.168.1.5" as Ip, port },
+    { ip: "2001:db8::1" as Ip, port },
+  ];
+  assert.deepEqual([udp, tcp], [at(5_000), at(443)]);
+});
+
+test("no more endpoints than a record holds", () => {
+  const many = host(...Array.from({ length: 40 }, (_, i) => `192.168.1.${i}`));
+  assert.equal(ownEndpoints(plan, many, { udp: 5_000, tcp: 5_001 }).udp.length, MAX_ENDPOINTS);
+});
+
+test("the first time at once, then not before the interval has passed, and then the last word only", () => {
+  const publisher = new EndpointPublisher();
+  assert.equal(publisher.wakeAt(), undefined);
+  publisher.want(places(1));
+  assert.equal(publisher.wakeAt(), 0);
+  assert.deepEqual(publisher.takeDue(1_000), places(1));
+  publisher.want(places(2));
+  publisher.want(places(3));
+  assert.equal(publisher.wakeAt(), 1_000 + PUBLISH_INTERVAL);
+  assert.equal(publisher.takeDue(999 + PUBLISH_INTERVAL), undefined);
+  assert.deepEqual(publisher.takeDue(1_000 + PUBLISH_INTERVAL), places(3));
+  assert.equal(publisher.wakeAt(), undefined);
+});
+
+test("what is published already is not wanted again, unless someone holds another record in our name", () => {
+  const publisher = new EndpointPublisher();
+  publisher.want(places(1));
+  publisher.takeDue(0);
+  publisher.want(places(2));
+  publisher.want(places(1));
+  assert.equal(publisher.wakeAt(), undefined);
+  publisher.wantAgain(places(1));
+  assert.deepEqual(publisher.takeDue(PUBLISH_INTERVAL), places(1));
+});

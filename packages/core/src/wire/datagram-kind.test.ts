@@ -1,0 +1,23 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { datagramKind, PROBE_MAGIC } from "./datagram-kind.ts";
+
+test("WireGuard's types are known by a word, probes by their magic", () => {
+  const kinds = [0, 1, 2, 3, 4, 5].map((type) => datagramKind(Uint8Array.of(type, 0, 0, 0)));
+  assert.deepEqual(kinds, ["unknown", "handshake", "handshake", "handshake", "transport", "unknown"]);
+  assert.equal(datagramKind(Uint8Array.of(...PROBE_MAGIC, 1)), "probe");
+});
+
+test("every change of one of the four bytes makes it unknown or another type, and fewer are unknown", () => {
+  for (const magic of [PROBE_MAGIC, Uint8Array.of(4, 0, 0, 0)]) {
+    for (let length = 0; length < 4; length++) assert.equal(datagramKind(magic.subarray(0, length)), "unknown");
+    for (let at = 0; at < 4; at++) {
+      for (let value = 1; value < 256; value++) {
+        const bytes = magic.slice();
+        bytes[at] = (bytes[at] ?? 0) ^ value;
+        const isType = at === 0 && magic !== PROBE_MAGIC && (bytes[0] ?? 0) >= 1 && (bytes[0] ?? 0) <= 3;
+        assert.equal(datagramKind(bytes), isType ? "handshake" : "unknown", bytes.join());
+      }
+    }
+  }
+});

@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Ip } from "../address/ip.ts";
+import { concatBytes } from "../bytes/bytes.ts";
+import { randomInput } from "../bytes/check-codec-fixture.ts";
+import { SeededRandom } from "../testing/seeded-random.ts";
+import { datagramKind } from "./datagram-kind.ts";
+import {
+  decodeProbeBody,
+  decodeProbeFrame,
+  encodeProbeBody,
+  encodeProbeHeader,
+  MAX_PROBE_BYTES,
+  PROBE_BODY_BYTES,
+  PROBE_HEADER_BYTES,
+  type ProbeBody,
+  type ProbeHeader,
+} from "./probe.ts";
+
+const fill = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
+const header: ProbeHeader = { keyId: fill(8, 1), bootId: fill(8, 2), counter: 0xfedc_ba98_7654_3210n };
+const sealed = fill(PROBE_BODY_BYTES + 16, 7);
+const bodies: readonly ProbeBody[] = [
+  { type: "ping", transaction: fill(8, 1), purpose: "discover" },
+  { type: "ping", transaction: fill(8, 255), purpose: "triggered" },
+  { type: "ping", transaction: fill(8, 0), purpose: "heartbeat" },
+  { type: "pong", transaction: fill(8, 2), observed: { ip: "192.0.2.1" as Ip, port: 65_535 }, delayMicros: 0xffff_ffff },
+  { type: "pong", transaction: fill(8, 3), observed: { ip: "2001:db8::1" as Ip, port: 1 }, delayMicros: 0 },
+];
+
+test("a frame comes back from its bytes, and is a probe by its magic", () => {
+  const bytes = concatBytes(encodeProbeHeader(header), sealed);
+  assert.equal(bytes.length, PROBE_HEADER_BYTES + sealed.length);
+  assert.equal(datagramKind(bytes), "probe");
+  assert.deepEqual(decodeProbeFrame(bytes), { ok: true, value: { header, sealed } });
+});
+
+test("every truncation of a frame is refused; more bytes are a longer sealed body, up to the largest probe", () => {
+  const bytes = concatBytes(encodeProbeHeader(header), sealed);
+  for (let length = 0; length < bytes.length; length++)
+    assert.deepEqual(decodeProbeFrame(bytes.subarray(0, length)), { ok: false, fault: "truncated" }, `length ${length}`);
+  const largest = concatBytes(bytes, fill(MAX_PROBE_BYTES - bytes.length, 9));
+  assert.equal(decodeProbeFrame(largest).ok, true);
+  assert.deepEqual(decodeProbeFrame(Uint8Array.of(...largest, 0)), { ok: false, fault: "too-long" });
+});
+
+test("another version and set reserved bytes are refused", () => {
+  for (const [at, fault] of [
+    [4, "unknown-version"],
+    [5, "not-canonical"],
+    [6, "not-canonical"],
+    [7, "not-canonical"],
+  ] as const) {
+    const bytes = concatBytes(encodeProbeHeader(header), sealed);
+    bytes[at] = 2;
+    assert.deepEqual(decodeProbeFrame(bytes), { ok: false, fault });
+  }
+});
+
+test("seed 1: 20,000 random frames either fail or encode back to themselves", () => {
+  const random = new SeededRandom(1);
+  const base = concatBytes(encodeProbeHeader(header), sealed);
+  for (let run = 0; run < 20_000; run++) {
+    const bytes = randomInput(random, [base]);
+    bytes.set(base.subarray(0, Math.min(4, bytes.length))); // the caller has seen the magic
+    const frame = decodeProbeFrame(bytes);
+    if (frame.ok) assert.deepEqual(concatBytes(encodeProbeHeader(frame.value.header), frame.value.sealed), bytes, `run ${run}`);
+  }
+});
+
+for (const [i, body] of bodies.entries()) {
+  test(`body ${i}: a ${body.type} comes back from its ${PROBE_BODY_BYTES} bytes, also padded`, () => {
+    const bytes = encodeProbeBody(body);
+    assert.equal(bytes.length, PROBE_BODY_BYTES);
+    assert.deepEqual(decodeProbeBody(bytes), { ok: true, value: body });
+    assert.deepEqual(decodeProbeBody(concatBytes(bytes, new Uint8Array(1_000))), { ok: true, value: body });
+  });
+
+  test(`body ${i}: every truncation into its fields is refused, and every set byte of padding`, () => {
+    const bytes = encodeProbeBody(body);
+    const fieldBytes = body.type === "ping" ? 10 : 31;
+    for (let length = 0; length < fieldBytes; length++)
+      assert.equal(decodeProbeBody(bytes.subarray(0, length)).ok, false, `length ${length}`);
+    for (let at = fieldBytes; at < PROBE_BODY_BYTES + 1; at++) {
+      const padded = concatBytes(bytes, Uint8Array.of(0));
+      padded[at] = 1;
+      assert.deepEqual(decodeProbeBody(padded), { ok: false, fault: "not-canonical" }, `byte ${at}`);
+    }
+  });
+}
+
+test("other types and purposes are refused", () => {
+  for (const type of [0, 3, 255])
+    assert.deepEqual(decodeProbeBody(fill(PROBE_BODY_BYTES, 0).fill(type, 0, 1)), { ok: false, fault: "unknown-kind" });
+  for (const purpose of [3, 255])
+    assert.deepEqual(decodeProbeBody(fill(PROBE_BODY_BYTES, 0).fill(1, 0, 1).fill(purpose, 9, 10)), { ok: false, fault: "out-of-range" });
+});
+
+test("seed 2: 20,000 random bodies either fail or encode back to themselves", () => {
+  const random = new SeededRandom(2);
+  let taken = 0;
+  for (let run = 0; run < 20_000; run++) {
+    const bytes = new Uint8Array(PROBE_BODY_BYTES);
+    bytes.set(random.bytes(random.below(3) === 0 ? 31 : 9));
+    bytes[0] = random.below(4);
+    const body = decodeProbeBody(bytes);
+    if (!body.ok) continue;
+    taken++;
+    assert.deepEqual(encodeProbeBody(body.value), bytes, `run ${run}`);
+  }
+  assert.ok(taken > 5_000, `${taken} taken`);
+});
