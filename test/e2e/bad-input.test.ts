@@ -72,7 +72,11 @@ test("prefixes that collide with a route of the host, or are none", { skip }, as
     const [agent, joiner] = agentsOf(lab);
     const collision = { code: 1, says: /198\.18\.0\.0\/16 collides with route 198\.18\.1\.0\/24 dev eth0/, hints: /--cidr/ };
     await refuses(agent, ["init", NETWORK, "--cidr", "198.18.0.0/16"], collision);
-    await refuses(agent, ["init", NETWORK, "--cidr", "10.77.1.0/16"], { code: 1, says: /not an IPv4 prefix/, hints: /10\.77\.0\.0\/16/ });
+    await refuses(agent, ["init", NETWORK, "--cidr", "10.77.1.0/16"], {
+      code: 2,
+      says: /must be an IPv4 prefix/,
+      hints: /10\.77\.0\.0\/16/,
+    });
     await refuses(agent, ["init", NETWORK, "--cidr", "10.77.0.0/16", "--node-bits", "16"], {
       code: 1,
       says: /cannot be cut/,

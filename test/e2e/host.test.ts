@@ -257,12 +257,6 @@ describe("host network", { skip: reason }, () => {
     assert.match(answer.hint, /ip -[46] -details -json address show dev mesh9/);
   });
 
-  test("a name that would become part of a command is refused", async () => {
-    const answer = await (await start()).call({ call: "apply", plan: plan({ device: "lo\nlink del" }) });
-    assert.ok(answer.type === "failed");
-    assert.equal(answer.code, "config/invalid");
-  });
-
   test("observes the host without loopback and without the device", async () => {
     const driver = await start();
     await driver.apply(plan());

@@ -48,9 +48,10 @@ runSeeds("hours of traffic: new keys every two minutes, three sessions at most, 
   mesh.clock.advance(1_000);
   assert.deepEqual([b.received.length, a.received.length], [count, isTwoWay ? count : 0], "packets were lost on a link that loses none");
   const gaps = installedAt.slice(1).map((at, i) => at - (installedAt[i] ?? 0));
-  assert.ok(gaps.length > span / REKEYED_AFTER.most - 3, `only ${gaps.length} rekeys`);
-  for (const gap of gaps)
-    assert.ok(gap >= REKEYED_AFTER.least - interval && gap <= REKEYED_AFTER.most + interval, `rekeyed after ${gap / 1_000} s`);
+  // Who only receives and was the initiator renews the keys at 165 s: WireGuard's receive-side rule.
+  const most = isTwoWay ? REKEYED_AFTER.most : 165_000;
+  assert.ok(gaps.length > span / most - 3, `only ${gaps.length} rekeys`);
+  for (const gap of gaps) assert.ok(gap >= REKEYED_AFTER.least - interval && gap <= most + interval, `rekeyed after ${gap / 1_000} s`);
   assert.deepEqual(movesOf([a, b, idle]), moves, "a path moved without cause");
   assert.equal(countOf(a, "session.handshakeFailed") + countOf(b, "session.handshakeFailed"), 0);
   assertSessionsAgree([a, b]);

@@ -90,7 +90,7 @@ export async function startLibp2p(options: Libp2pNodeOptions): Promise<Libp2pNod
     connectionMonitor: { pingInterval: PING_INTERVAL, pingTimeout: PING_TIMEOUT },
     services: {
       identify: identify({ maxInboundStreams: IDENTIFY_STREAMS, maxOutboundStreams: IDENTIFY_STREAMS }),
-      ping: ping({ maxInboundStreams: PING_STREAMS }),
+      ping: ping({ maxInboundStreams: PING_STREAMS, maxOutboundStreams: PING_STREAMS }),
       gossip: (given: Components) => recordGossip(options.topic)(given) as Gossip,
     },
   });

@@ -28,7 +28,8 @@ const DRESSED: LinkState = {
 describe("linkChanges", () => {
   test("dresses a fresh device: settings, addresses, then routes that name them", () => {
     assert.deepEqual(linkChanges(FRESH, PLAN), [
-      "link set dev mesh0 mtu 1420 addrgenmode none up",
+      "link set dev mesh0 addrgenmode none",
+      "link set dev mesh0 mtu 1420 up",
       "address add 10.77.2.1/32 dev mesh0 noprefixroute",
       "address add fd00:77::1/128 dev mesh0 noprefixroute nodad",
       "route add 10.77.0.0/16 dev mesh0 proto 109 src 10.77.2.1",

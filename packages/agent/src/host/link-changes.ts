@@ -23,13 +23,14 @@ export function linkChanges(state: LinkState, plan: LinkPlan): readonly string[]
 }
 
 function linkSettings(state: LinkState, plan: LinkPlan): readonly string[] {
-  const settings = [
-    ...(state.mtu === plan.mtu ? [] : [`mtu ${plan.mtu}`]),
-    // Before `up`: a tunnel has no use for a link-local address, and router solicitations would go to peers.
-    ...(state.isAddressGenerationOff ? [] : ["addrgenmode none"]),
-    ...(state.isUp ? [] : ["up"]),
+  const set = `link set dev ${plan.device}`;
+  const settings = [...(state.mtu === plan.mtu ? [] : [`mtu ${plan.mtu}`]), ...(state.isUp ? [] : ["up"])];
+  return [
+    // A command of its own, before `up`: in one command the kernel brings the link up first. A tunnel has no use for a
+    // link-local address, and router solicitations would go to peers.
+    ...(state.isAddressGenerationOff ? [] : [`${set} addrgenmode none`]),
+    ...(settings.length === 0 ? [] : [`${set} ${settings.join(" ")}`]),
   ];
-  return settings.length === 0 ? [] : [`link set dev ${plan.device} ${settings.join(" ")}`];
 }
 
 function sourceFor(prefix: Prefix, addresses: readonly Ip[]): Ip | undefined {

@@ -55,6 +55,9 @@ const RECORDS_WRITE_DELAY: Millis = seconds(2);
 /** Faults of records that an honest member may pass on: the author's certificate may be on the way here, or its version newer than ours. */
 const BLAMELESS: ReadonlySet<RecordRefusal> = new Set(["not-entitled", "too-many", "too-fast", "unknown-version"]);
 
+/** Peers asked at the start; in a larger mesh control links and traffic tell soon enough who is there. */
+const MOST_GREETED = 64;
+
 /** Records learned by sync are gossiped on when they are few: news reach those we are linked to without waiting for their sync. */
 const MAX_FORWARDED = 16;
 
@@ -181,7 +184,13 @@ export class MeshNode {
         this.#startedWallAt = this.#wallNow();
         const written = this.#write({ tcpPort: event.tcpPort });
         this.#publisher.want(this.#endpoints());
-        return [...written, this.#link(), ...this.#membersChanged(), ...this.#candidatesChanged(this.#endpointRecords())];
+        return [
+          ...written,
+          this.#link(),
+          ...this.#membersChanged(),
+          ...this.#candidatesChanged(this.#endpointRecords()),
+          ...this.#greetPeers(),
+        ];
       }
       case "stopping":
         if (this.#recordsWriteAt !== undefined) this.#recordsWriteAt = this.#now;
@@ -324,6 +333,12 @@ export class MeshNode {
     }
     if (own?.certificate.number !== this.#linkedNumber) effects.push(this.#link());
     return effects;
+  }
+
+  /** A mesh of everyday size hears at once that this node is there: peers that had a session with it need a new one. */
+  #greetPeers(): readonly NodeEffect[] {
+    const peers = this.#endpointRecords().filter(({ node }) => node !== this.id);
+    return peers.length > MOST_GREETED ? [] : peers.flatMap(({ node }) => this.#peers.want(node, this.#now));
   }
 
   #candidatesChanged(records: readonly EndpointRecord[]): readonly NodeEffect[] {

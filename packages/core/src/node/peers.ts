@@ -39,8 +39,6 @@ interface Peer {
   heldHandshake: Uint8Array | undefined;
   /** Of its last PONG. */
   boot: BootId | undefined;
-  /** The peer started again then and lost the session we have with it; undefined: not since that session was made. */
-  restartedAt: Millis | undefined;
   /** PINGs to it and to whatever is said to be it. */
   readonly probeBudget: TokenBucket;
 }
@@ -158,7 +156,6 @@ export class Peers {
     return peers.flatMap(({ slot, stamps }) => [
       ...this.#path(slot, { type: "traffic", ...stamps }, now),
       ...this.#session({ type: "traffic", slot, stamps }, now),
-      ...this.#replaceLost(slot, stamps.dataSentAt, now),
     ]);
   }
 
@@ -205,24 +202,21 @@ export class Peers {
         const peer = this.#peers.get(slot);
         if (peer === undefined) return [];
         const { node } = peer;
-        if (peer.boot !== undefined && peer.boot !== boot) peer.restartedAt = now;
+        const isRestarted = peer.boot !== undefined && peer.boot !== boot;
         peer.boot = boot;
         this.#observed.set(node, observed);
-        return [...this.#path(slot, { type: "answered", endpoint: from, rtt }, now), ...this.#onPong({ node, endpoint: from, rtt })];
+        return [
+          ...this.#path(slot, { type: "answered", endpoint: from, rtt }, now),
+          ...(isRestarted ? this.#replaceLost(slot, now) : []),
+          ...this.#onPong({ node, endpoint: from, rtt }),
+        ];
       }
     }
   }
 
-  /** A peer that started again cannot open what we seal: once there is data for it, a new session; WireGuard alone waits 15 s. */
-  #replaceLost(slot: PeerSlot, dataSentAt: Millis, now: Millis): readonly NodeEffect[] {
-    const peer = this.#peers.get(slot);
-    const session = this.#sessions.view(slot);
-    if (peer?.restartedAt === undefined || session === undefined) return [];
-    if (!session.established || (session.establishedAt ?? 0) >= peer.restartedAt) {
-      peer.restartedAt = undefined;
-      return [];
-    }
-    return dataSentAt >= peer.restartedAt ? this.#session({ type: "session-wanted", slot }, now) : [];
+  /** A peer that started again cannot open what we seal: a new session at once; WireGuard alone would wait 15 s. */
+  #replaceLost(slot: PeerSlot, now: Millis): readonly NodeEffect[] {
+    return this.#sessions.view(slot)?.established === true ? this.#session({ type: "session-lost", slot }, now) : [];
   }
 
   #add(node: NodeId, now: Millis): readonly NodeEffect[] {
@@ -233,7 +227,7 @@ export class Peers {
       return [];
     }
     const probeBudget = new TokenBucket(PEER_PROBES);
-    this.#peers.set(slot, { node, path: NEW_PATH, heldHandshake: undefined, boot: undefined, restartedAt: undefined, probeBudget });
+    this.#peers.set(slot, { node, path: NEW_PATH, heldHandshake: undefined, boot: undefined, probeBudget });
     this.#probes.addPeer(slot, tunnelKey);
     return this.#session({ type: "peer-added", slot, tunnelKey }, now);
   }

@@ -11,6 +11,8 @@ export type SessionEvent =
   | { readonly type: "peer-removed"; readonly slot: SessionSlot }
   /** A packet waits for the peer. Asking again while a handshake is under way changes nothing. */
   | { readonly type: "session-wanted"; readonly slot: SessionSlot }
+  /** The peer started again and cannot open what we seal: a handshake now, however short ago the last one was. */
+  | { readonly type: "session-lost"; readonly slot: SessionSlot }
   /** A datagram whose first word is a WireGuard type 1, 2 or 3. Not yet authenticated in any way. */
   | { readonly type: "message"; readonly from: Endpoint; readonly bytes: Uint8Array }
   /** The engine opened the first packet of a responder's session. */

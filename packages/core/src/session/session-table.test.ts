@@ -240,6 +240,13 @@ test("no second handshake within 5 s of an initiation, or within 1 s of an answe
   initiate(pair.b, 7_100);
 });
 
+test("a peer that lost its sessions gets a new handshake at once, however short ago the last one was, and only one", () => {
+  const pair = tables(1);
+  establish(pair, 1_000);
+  assert.equal(types(pair.a.handle({ type: "session-lost", slot: SLOT }, 1_100)), "send-handshake");
+  assert.equal(types(pair.a.handle({ type: "session-lost", slot: SLOT }, 1_101)), "");
+});
+
 test("a clock that steps back does not lock the peer out", () => {
   const { a, b } = tables(1);
   toB(b, initiate(a, 10), 20);

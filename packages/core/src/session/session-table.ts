@@ -99,6 +99,12 @@ export class SessionTable {
       case "session-wanted":
         this.#with(event.slot, (peer) => this.#initiate(peer, now, effects));
         break;
+      case "session-lost":
+        this.#with(event.slot, (peer) => {
+          delete peer.initiatedAt;
+          this.#initiate(peer, now, effects);
+        });
+        break;
       case "message":
         this.#receive(event, now, effects);
         break;
