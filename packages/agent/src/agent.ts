@@ -13,6 +13,7 @@ import { type AgentFiles, agentFiles, DEFAULT_NETWORK, type LaunchOrder } from "
 import { MeshError } from "@mesh/core/errors";
 import {
   type CommandResult,
+  encodeJoinResponse,
   MeshNode,
   type NodeCommand,
   type NodeEffect,
@@ -176,6 +177,7 @@ class Agent {
       onEvent: (event) => driver.dispatch(event),
       clock,
       log: log.child({ part: "control" }),
+      busyResponse: encodeJoinResponse({ outcome: "refused", reason: "busy" }),
     });
     shutdown.add("control", () => control.close());
     this.#running = { node, driver, data, control, host };
@@ -194,7 +196,10 @@ class Agent {
     });
     shutdown.add(
       "host watch",
-      host.watch(tunName, (changed) => driver.dispatch({ type: "host", host: changed })),
+      host.watch(tunName, (changed) => {
+        driver.dispatch({ type: "host", host: changed });
+        control.networkChanged();
+      }),
     );
     await this.#linkApplied;
     shutdown.signal.throwIfAborted();
@@ -323,7 +328,8 @@ class Agent {
       case "apply-link": {
         const { tunName: device, mtu } = data.info;
         this.#linkApplied = host.applyLink({ device, mtu, addresses: effect.addresses, routes: effect.routes });
-        this.#linkApplied.catch((error: unknown) => void shutdown.fail(error));
+        // The first plan is awaited by the start, which fails with it; a later one is tried again at the host's next change.
+        this.#linkApplied.catch((err: unknown) => log.error({ err, device }, "the tunnel's addresses and routes are not as planned"));
         return;
       }
       case "persist":

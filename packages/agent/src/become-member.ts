@@ -114,6 +114,7 @@ async function join(identity: Uint8Array, options: JoinOptions): Promise<Made> {
   const key = crypto.signingKey(identity);
   const request = makeJoinRequest(crypto, { invite, key, name: nodeName(options) });
   const tried: string[] = [];
+  let refusal: unknown;
   for (const member of invite.invite.members) {
     onStep(`asking ${member.endpoints.map(formatEndpoint).join(" or ")} to let this node into ${network}`);
     let response: Uint8Array;
@@ -124,10 +125,17 @@ async function join(identity: Uint8Array, options: JoinOptions): Promise<Made> {
       tried.push(error instanceof Error ? error.message : String(error));
       continue;
     }
-    const joined = admission(response, { ...options, key });
-    onStep("admitted");
-    return { ...joined, root: undefined };
+    try {
+      const joined = admission(response, { ...options, key });
+      onStep("admitted");
+      return { ...joined, root: undefined };
+    } catch (error) {
+      // Only the issuer's own no is final: another member may be too busy, may not reach it, or may lie.
+      if (member.node === invite.invite.issuer) throw error;
+      refusal ??= error;
+    }
   }
+  if (refusal !== undefined) throw refusal;
   const what = tried.length === 0 ? "The invite names no member that can be reached." : tried.join(" ");
   const hint = "Check that the node that made the invite is up and that this host can reach it by TCP, then run the same command again.";
   throw new MeshError("invite/unreachable", what, { tried }, { hint });

@@ -23,6 +23,7 @@ const status: StatusView = {
     address6: "fd4e::1",
     subnet4: "10.77.1.0/24",
     subnet6: "fd4e:0:0:1::/64",
+    seenAs: [],
     startedAt: NOW,
   },
   tunnel: { device: "mesh0", mtu: 1420, udpPort: 51_820, backend: "native" },

@@ -22,6 +22,7 @@ const status: StatusView = {
     address6: "fd4e::1",
     subnet4: "10.77.1.0/24",
     subnet6: "fd4e::/64",
+    seenAs: [],
     startedAt: 1,
   },
   tunnel: { device: "mesh0", mtu: 1420, udpPort: 1, backend: "native" },

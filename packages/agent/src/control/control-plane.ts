@@ -55,7 +55,7 @@ export interface ControlPlaneOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** For a joiner that comes while there are too many: opaque here, made by core. undefined: such a joiner is cut. */
-  readonly busyResponse?: Uint8Array | undefined;
+  readonly busyResponse: Uint8Array | undefined;
 }
 
 /** Between resetting the streams of gossip and opening new ones: the router notices a reset a moment later. */

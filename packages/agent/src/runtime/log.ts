@@ -8,7 +8,7 @@ import { type Logger, pino, stdTimeFunctions } from "pino";
  *
  *   level time msg          trace to fatal; ISO 8601 in UTC; a sentence without variable parts
  *   err                     an error: type, message, stack, and of a MeshError code, details and hint
- *   part                    the part of the agent that speaks: control, data, host, api
+ *   part component          the part of the agent that speaks: control, data, host, api; of control, libp2p's component
  *   node name network       a node's id, whole; a node's or network's name; a network's id
  *   slot                    the peer's number in the engine
  *   endpoint prefix device  as `mesh status` prints them

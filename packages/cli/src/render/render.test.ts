@@ -52,6 +52,7 @@ const status: StatusView = {
     address6: "fd4e:1f2a:9c01:2::1",
     subnet4: "10.77.2.0/24",
     subnet6: "fd4e:1f2a:9c01:2::/64",
+    seenAs: ["198.18.1.2:51820"],
     startedAt: NOW - 18 * 60_000,
   },
   tunnel: { device: "mesh0", mtu: 1420, udpPort: 51_820, backend: "native" },

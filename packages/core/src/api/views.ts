@@ -38,6 +38,8 @@ export interface SelfView {
   readonly address6: string;
   readonly subnet4: string;
   readonly subnet6: string;
+  /** Where peers see this node's datagrams come from, `ip:port`: its reflexive addresses (RFC 4787). */
+  readonly seenAs: readonly string[];
   readonly startedAt: number;
 }
 
@@ -146,6 +148,7 @@ export const statusShape: Shape<StatusView> = openObject({
     address6: text,
     subnet4: text,
     subnet6: text,
+    seenAs: list(text),
     startedAt: number,
   }),
   tunnel: openObject({ device: text, mtu: number, udpPort: number, backend: oneOf("native", "twin") }),

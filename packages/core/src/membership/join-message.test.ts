@@ -5,6 +5,7 @@ import { checkLengths, checkRandomInputs, checkRoundTrip, randomInput } from "..
 import { type Field, packFields, unpackFields } from "../bytes/fields.ts";
 import { nodeId } from "../ids/node-id.ts";
 import { isConsent } from "../records/certificate.ts";
+import { MAX_JOIN_REQUEST_BYTES } from "../records/join-bounds.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import { formatInvite, type OpenedInvite, parseInvite } from "./invite.ts";
 import {
@@ -12,7 +13,6 @@ import {
   encodeJoinResponse,
   JOIN_REFUSALS,
   type JoinResponse,
-  MAX_JOIN_REQUEST_BYTES,
   makeJoinRequest,
   openJoinRequest,
 } from "./join-message.ts";

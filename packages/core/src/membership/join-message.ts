@@ -8,6 +8,7 @@ import { type NetworkId, networkId, networkIdBytes } from "../ids/network-id.ts"
 import { type NodeId, nodeId, nodeKey } from "../ids/node-id.ts";
 import { signConsent } from "../records/certificate.ts";
 import { MAX_RECORD_BYTES } from "../records/envelope.ts";
+import { MAX_JOIN_RECORDS, MAX_JOIN_REQUEST_BYTES } from "../records/join-bounds.ts";
 import type { OpenedInvite } from "./invite.ts";
 
 /** "Make me a member": signed with the invite's key and the joiner's own, so neither can be used by another. */
@@ -42,10 +43,6 @@ export type JoinRefusal = (typeof JOIN_REFUSALS)[number];
 const VERSION = 1;
 const LABEL = utf8("mesh-join-1");
 const SIGNATURE_BYTES = 64;
-export const MAX_JOIN_REQUEST_BYTES = 1_024;
-/** Records in an answer, in bytes: enough for some 500 nodes; sync brings the rest. */
-export const MAX_JOIN_RECORD_BYTES: number = 512 * 1_024;
-export const MAX_JOIN_RECORDS = 4_096;
 
 export function makeJoinRequest(
   crypto: Crypto,

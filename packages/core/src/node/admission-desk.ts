@@ -4,19 +4,13 @@ import type { Crypto, Random, SigningKey } from "../crypto/crypto.ts";
 import { MeshError } from "../errors.ts";
 import { type NodeId, nodeId } from "../ids/node-id.ts";
 import { formatInvite, type InviteMember, MAX_INVITE_MEMBERS } from "../membership/invite.ts";
-import {
-  encodeJoinResponse,
-  type JoinRefusal,
-  type JoinRequest,
-  MAX_JOIN_RECORD_BYTES,
-  MAX_JOIN_RECORDS,
-  openJoinRequest,
-} from "../membership/join-message.ts";
+import { encodeJoinResponse, type JoinRefusal, type JoinRequest, openJoinRequest } from "../membership/join-message.ts";
 import { type Admission, admit, type Ledger, nextGrantBlock, nextSerial, openInvite } from "../membership/ledger.ts";
 import type { RecordBook } from "../membership/record-book.ts";
 import type { Trust } from "../membership/trust.ts";
 import type { JoinId } from "../ports/control-plane.ts";
 import { type Certificate, signCertificate } from "../records/certificate.ts";
+import { MAX_JOIN_RECORD_BYTES, MAX_JOIN_RECORDS } from "../records/join-bounds.ts";
 import type { Millis } from "../time/millis.ts";
 import type { Counters } from "./counters.ts";
 import type { NodeEffect } from "./node-effect.ts";

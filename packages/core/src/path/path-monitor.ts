@@ -4,7 +4,7 @@ import { earliest } from "../time/wake.ts";
 import type { ProbePurpose } from "../wire/probe.ts";
 import { MAX_CANDIDATES } from "./candidate.ts";
 
-// Protocol times. Source for all: design, NAT traversal, "Liveness and economy".
+// Protocol times. Together: a silent peer is noticed within 3 s, an idle one costs nothing (docs/paths.md).
 
 /** We sent and heard nothing for this long: ask. */
 export const SILENCE_BEFORE_PING: Millis = seconds(1);

@@ -30,7 +30,7 @@ export type ProbeDrop =
   | "replayed"
   | "unasked"; // a PONG to nothing, too late, or from another address
 
-/** A PONG later than this is no proof any more. Source: design, NAT traversal. */
+/** A PONG later than this is no proof any more. Paths with longer round trips carry no conversation. */
 const TRANSACTION_LIFETIME: Millis = seconds(5);
 
 /** PINGs under way at once over all peers; the oldest are forgotten first. */

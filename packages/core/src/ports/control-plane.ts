@@ -34,7 +34,7 @@ export type JoinId = number;
 
 export type ControlEvent =
   /** The first usable link to a member is up. `remote` is its address as seen here; its port serves only that link. */
-  | { readonly type: "link-up"; readonly node: NodeId; readonly remote: Endpoint; readonly dialled?: boolean }
+  | { readonly type: "link-up"; readonly node: NodeId; readonly remote: Endpoint }
   /** The last link to the member is gone. */
   | { readonly type: "link-down"; readonly node: NodeId }
   /** Records from a member, by gossip or sync, not yet merged. */
@@ -93,11 +93,7 @@ export interface RecordDigest {
   missingFrom(buckets: readonly number[], theirSummary: Uint8Array): readonly Uint8Array[];
 }
 
-/** A request to join is three keys, a network id, a name, a consent and two signatures: 400 bytes. */
-export const MAX_JOIN_REQUEST_BYTES = 1_024;
-/** An answer is a certificate (8 KiB at most) and 4,096 records in 512 KiB, with 5 bytes around each. */
-export const MAX_JOIN_RESPONSE_BYTES: number = 576 * 1_024;
-
 export { equalBytes } from "../bytes/bytes.ts";
 export { MAX_RECORD_BYTES } from "../records/envelope.ts";
+export { MAX_JOIN_REQUEST_BYTES, MAX_JOIN_RESPONSE_BYTES } from "../records/join-bounds.ts";
 export { SUMMARY_ENTRY_BYTES } from "../records/record-set.ts";

@@ -17,7 +17,7 @@ export interface EndpointRecord {
   readonly tcp: readonly Endpoint[];
 }
 
-/** Endpoints of one kind in one record: bounds whom a member can make others probe. Source: design, NAT traversal. */
+/** Endpoints of one kind in one record: bounds whom a member can make others probe; hosts have a handful of addresses. */
 export const MAX_ENDPOINTS = 16;
 
 export function signEndpointRecord(

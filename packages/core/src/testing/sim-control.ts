@@ -135,12 +135,12 @@ export class SimControl {
     this.#links.add(link);
     this.#later(() => {
       if (!this.#links.has(link)) return;
-      for (const [here, there, dialled] of [
-        [dialler, target, true],
-        [target, dialler, false],
+      for (const [here, there] of [
+        [dialler, target],
+        [target, dialler],
       ] as const) {
         here.dispatch({ type: "records", from: there.id, via: "sync", records: [there.queries.credentials()] });
-        here.dispatch({ type: "link-up", node: there.id, remote: there.endpoint, dialled });
+        here.dispatch({ type: "link-up", node: there.id, remote: there.endpoint });
       }
       this.#sync(dialler, target);
     });
