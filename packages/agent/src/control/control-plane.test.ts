@@ -270,6 +270,39 @@ describe("control plane", { concurrency: 4 }, () => {
     await eventually("sync broken off", () => a.events.refusals("sync-fault") + b.events.refusals("sync-fault") > 0);
   });
 
+  it("links a member while a stranger at another address holds all the places it can", async (test) => {
+    const [a, b] = [await member("crowd-a"), await member("crowd-b")];
+    const sockets: Socket[] = [];
+    test.after(() => {
+      for (const socket of sockets) socket.destroy();
+    });
+    for (let second = 0; second < 2; second++) {
+      for (let n = 0; n < 45; n++) {
+        sockets.push(connect({ port: a.control.port, host: LOOPBACK, localAddress: "127.0.0.2" }).on("error", () => {}));
+      }
+      await new Promise((resolve) => realClock.at(realClock.now() + 1_000, () => resolve(undefined)));
+    }
+    const startedAt = performance.now();
+    await link(b, a);
+    assert.ok(performance.now() - startedAt < 1_000);
+  });
+
+  it("cuts a member that hands over what core rejects, and after the third time does not sync with it", async () => {
+    const [a, b] = [await member("junk-a", { clock: hurriedClock }), await member("junk-b")];
+    b.records.merge(testRecord("of b"));
+    b.records.missingFrom = () => [testRecord("good"), Buffer.alloc(39)];
+    a.records.merge(testRecord("of a"));
+    a.control.connect(b.node, [b.endpoint]);
+    await eventually("a fourth link", () => a.events.count("link-up") >= 4);
+    const record = testRecord("by gossip, after the fourth link");
+    b.say(record);
+    await a.events.record(record);
+    // A sync at the start of the link would have cut it by then.
+    await new Promise((resolve) => realClock.at(realClock.now() + 500, () => resolve(undefined)));
+    assert.deepEqual([a.events.count("link-up"), a.events.count("link-down"), a.events.refusals("sync-fault")], [4, 3, 3]);
+    assert.ok(!a.records.has(testRecord("good")));
+  });
+
   it("replaces a frozen link at once when the host's network changed", async (test) => {
     const [a, b] = [await member("frozen-a"), await member("frozen-b")];
     const way = await openWay(b.control.port);

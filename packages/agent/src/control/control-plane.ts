@@ -2,7 +2,7 @@
  * The control plane of one node, on libp2p. What comes in, and where it goes:
  *
  *   1. A connection: gater (removed?) → member-encrypter (member?) → links → identify → gossip-keeper → `link-up`
- *   2. A record: gossip → core's verdict → `records`; or record-sync, unverified → `records`
+ *   2. A record: gossip or record-sync → core's verdict → `records`; a sync with a rejected one is cut, link and all
  *   3. A stranger: join-encrypter, or carry-join from a member → join-desk → `join-request`
  *   4. A loss: the connection closes → links → `link-down`, and dials again
  *   5. What is not let in: limits, deadline, encrypters, verdicts → refusals → `refused`
@@ -36,8 +36,9 @@ import { memberEncrypter } from "./member-encrypter.ts";
 import { endpointOf } from "./multiaddr.ts";
 import { nodeOf, peerIdOf } from "./peer-id.ts";
 import { pingLink } from "./ping-link.ts";
-import { SyncFault, type SyncOutcome } from "./record-sync.ts";
+import { RejectedRecord, SyncFault, type SyncOutcome } from "./record-sync.ts";
 import { Refusals } from "./refusals.ts";
+import { SyncBar } from "./sync-bar.ts";
 import { SyncRounds } from "./sync-rounds.ts";
 import { MAX_SYNC_STREAMS, type StreamSync, SYNC_PROTOCOL, syncOverStream } from "./sync-stream.ts";
 
@@ -68,7 +69,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
   const { clock, log, queries, topic } = options;
   const events = new EventQueue(options.onEvent);
   const refusals = new Refusals(clock, (refused) => events.push(refused));
-  const deadline = new HandshakeDeadline(clock, (connection) => refusals.blame(connection, "handshake-timeout"));
+  const deadline = new HandshakeDeadline(clock, (connection, cause) => refusals.blame(connection, cause));
   const desk = new JoinDesk({
     clock,
     onRequest: (request) => events.push({ type: "join-request", ...request }),
@@ -146,12 +147,23 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
     onHealed: (node) => rounds.syncWith(node),
   });
 
+  const bar = new SyncBar();
   const syncFailed = (node: NodeId, error: unknown): void => {
-    if (error instanceof SyncFault) refusals.count("sync-fault");
+    if (error instanceof SyncFault || error instanceof RejectedRecord) refusals.count("sync-fault");
+    if (error instanceof RejectedRecord) {
+      bar.rejected(node, clock.now());
+      links.hangUp(node, "sent a record that is rejected");
+    }
     log.debug({ node, reason: String(error) }, "sync failed");
   };
   const sync = (node: NodeId, part: Pick<StreamSync, "isInitiator" | "open" | "signal">): Promise<SyncOutcome> =>
-    syncOverStream({ ...part, clock, digest: queries.digest, onRecords: (records) => reportRecords("sync")(node, records) });
+    syncOverStream({
+      ...part,
+      clock,
+      digest: queries.digest,
+      judge: (record) => queries.judgeRecord(record),
+      onRecords: (records) => reportRecords("sync")(node, records),
+    });
   const rounds = new SyncRounds({
     clock,
     run: (node, signal) =>
@@ -160,6 +172,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
         signal,
         open: (deadline) => connectionTo(mesh, node).newStream(SYNC_PROTOCOL, { signal: deadline, maxOutboundStreams: MAX_SYNC_STREAMS }),
       }),
+    maySync: (node) => !bar.isBarred(node, clock.now()),
     onFailed: syncFailed,
   });
 
@@ -180,7 +193,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
     SYNC_PROTOCOL,
     async (stream, { remotePeer }) => {
       const from = nodeOf(remotePeer);
-      if (from === undefined) return stream.abort(new Error("not a node"));
+      if (from === undefined || bar.isBarred(from, clock.now())) return stream.abort(new Error("not synced with"));
       const part = { isInitiator: false, signal: rounds.signal, open: () => Promise.resolve(stream) };
       await sync(from, part).catch((error: unknown) => syncFailed(from, error));
     },

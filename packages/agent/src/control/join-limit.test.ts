@@ -6,6 +6,7 @@ import {
   JOIN_INTERVAL,
   JoinLimit,
   MAX_CONCURRENT_JOINS,
+  MAX_CONCURRENT_PER_SOURCE,
   MAX_CONCURRENT_REFUSED,
   MAX_SOURCES,
   REFUSED_INTERVAL,
@@ -44,6 +45,19 @@ describe("join limit", () => {
     leaves[0]?.();
     assert.notEqual(limit.enter(source(100), 0), undefined);
     assert.equal(limit.enter(source(101), 0), undefined);
+  });
+
+  it("lets a source run two at once, and takes all addresses of an IPv6 /64 for one", () => {
+    const limit = new JoinLimit();
+    const host = (n: number): Ip => `2001:db8:0:1::${n}` as Ip;
+    const leaves = Array.from({ length: MAX_CONCURRENT_PER_SOURCE }, (_, n) => limit.enter(host(n + 1), 0));
+    assert.ok(leaves.every((leave) => leave !== undefined));
+    assert.equal(limit.enter(host(9), 0), undefined);
+    assert.notEqual(limit.enter("2001:db8:0:2::1" as Ip, 0), undefined);
+    leaves[0]?.();
+    for (let n = MAX_CONCURRENT_PER_SOURCE; n < JOIN_BURST; n++) limit.enter(host(n + 10), 0)?.();
+    assert.equal(limit.enter(host(99), 0), undefined);
+    assert.equal(limit.sources, 2);
   });
 
   it("lets a bounded number be told that they are refused, one in 100 ms", () => {

@@ -1,7 +1,10 @@
 import type { Ip, Millis } from "@mesh/core/ports";
+import { type Source, sourceOf } from "./source.ts";
 
 /** Join attempts that may run at once: each holds a connection for up to 30 s and costs a Noise handshake (1 ms of CPU). */
 export const MAX_CONCURRENT_JOINS = 8;
+/** Of one source: the losers of a joiner's race of endpoints end at once, and nobody can hold all places alone. */
+export const MAX_CONCURRENT_PER_SOURCE = 2;
 /** Attempts one source may make in a row: a joiner that reaches one member by several of its addresses makes a few. */
 export const JOIN_BURST = 5;
 /** Then one more each of these: 5 in 10 s. */
@@ -18,19 +21,23 @@ interface Bucket {
   fullAt: Millis;
 }
 
-/** Token buckets, one per source address. */
+/** Token buckets and running attempts, counted for each source. */
 export class JoinLimit {
-  readonly #buckets = new Map<Ip, Bucket>();
-  #running = 0;
+  readonly #buckets = new Map<Source, Bucket>();
+  /** The source of each attempt that runs. */
+  readonly #running: Source[] = [];
   #refusing = 0;
   #refusedAt: Millis = Number.NEGATIVE_INFINITY;
 
   /** undefined: refused. Otherwise call the result when the attempt is over. */
-  enter(source: Ip, now: Millis): (() => void) | undefined {
-    if (this.#running >= MAX_CONCURRENT_JOINS || !this.#takeToken(source, now)) return undefined;
-    this.#running += 1;
+  enter(ip: Ip, now: Millis): (() => void) | undefined {
+    const source = sourceOf(ip);
+    const own = this.#running.filter((one) => one === source).length;
+    if (this.#running.length >= MAX_CONCURRENT_JOINS || own >= MAX_CONCURRENT_PER_SOURCE) return undefined;
+    if (!this.#takeToken(source, now)) return undefined;
+    this.#running.push(source);
     return once(() => {
-      this.#running -= 1;
+      this.#running.splice(this.#running.indexOf(source), 1);
     });
   }
 
@@ -48,7 +55,7 @@ export class JoinLimit {
     return this.#buckets.size;
   }
 
-  #takeToken(source: Ip, now: Millis): boolean {
+  #takeToken(source: Source, now: Millis): boolean {
     const fullAt = Math.max(this.#buckets.get(source)?.fullAt ?? now, now) + JOIN_INTERVAL;
     if (fullAt > now + JOIN_BURST * JOIN_INTERVAL) return false;
     this.#buckets.delete(source);

@@ -9,7 +9,7 @@ import { createLibp2p, type Libp2pOptions } from "libp2p";
 import type { Logger } from "pino";
 import type { Gossip } from "./gossip.ts";
 import { recordGossip } from "./gossip.ts";
-import type { HandshakeDeadline } from "./handshake-deadline.ts";
+import { type HandshakeDeadline, MAX_PENDING } from "./handshake-deadline.ts";
 import { JOIN_ANSWER_TIMEOUT, JOIN_IO_TIMEOUT } from "./join-encrypter.ts";
 import { libp2pLog } from "./libp2p-log.ts";
 import { dialAddress, endpointOf, listenAddress } from "./multiaddr.ts";
@@ -48,8 +48,8 @@ interface ListenEndpoint {
 
 /** A hub of a thousand nodes holds some hundred links; each costs 0.4 MB at most. */
 const MAX_CONNECTIONS = 500;
-/** Not yet encrypted, inbound, all sources together; an office behind one address reconnects at once. libp2p's default is 10. */
-const MAX_PENDING = 64;
+/** Inbound upgrades under way: HandshakeDeadline's places, and as many again for join exchanges and for what it has just hung up on. */
+const MAX_UPGRADES: number = 2 * MAX_PENDING;
 /** Inbound connections a second from one address, for the same office. libp2p's default, 5, refused 15 of 20. */
 const MAX_RATE_PER_SOURCE = 50;
 /** Pings on idle links: a frozen peer is noticed in 15 s, and an idle link costs 30 B/s. */
@@ -82,7 +82,7 @@ export async function startLibp2p(options: Libp2pNodeOptions): Promise<Libp2pNod
     connectionGater: memberGater(options),
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
-      maxIncomingPendingConnections: MAX_PENDING,
+      maxIncomingPendingConnections: MAX_UPGRADES,
       inboundConnectionThreshold: MAX_RATE_PER_SOURCE,
       // The longest upgrade is a join exchange. Others have limits of their own (HandshakeDeadline, memberEncrypter).
       inboundUpgradeTimeout: JOIN_ANSWER_TIMEOUT + 3 * JOIN_IO_TIMEOUT,
@@ -116,9 +116,11 @@ function memberGater({ isRemoved, deadline }: Libp2pNodeOptions): ConnectionGate
       deadline.started(connection);
       return false;
     },
-    denyInboundEncryptedConnection: (peer, connection) => {
+    denyInboundEncryptedConnection: denyRemoved,
+    // Not before the muxer is chosen: until then it is one of libp2p's upgrades under way.
+    denyInboundUpgradedConnection: (_peer, connection) => {
       deadline.met(connection);
-      return denyRemoved(peer);
+      return false;
     },
     denyOutboundEncryptedConnection: denyRemoved,
     filterMultiaddrForPeer: () => false,

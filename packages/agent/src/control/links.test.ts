@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Endpoint, type Ip, type NodeId, nodeId } from "@mesh/core/ports";
-import { LASTING_AFTER, Links, MAX_DIALLED_ENDPOINTS, type MemberConnection, PING_PATIENCE, USABLE_TIMEOUT } from "./links.ts";
+import {
+  ENDPOINTS_SETTLE,
+  LASTING_AFTER,
+  Links,
+  MAX_DIALLED_ENDPOINTS,
+  type MemberConnection,
+  PING_PATIENCE,
+  USABLE_TIMEOUT,
+} from "./links.ts";
 import { SettlingClock } from "./settling-clock-fixture.ts";
 
 const SELF: NodeId = nodeId(new Uint8Array(32).fill(8));
@@ -92,6 +100,24 @@ describe("links", () => {
     links.connect(PEER, [endpoint(2)]);
     await clock.advance(100);
     assert.deepEqual(done, ["0 dial 1", "100 dial 2"]);
+  });
+
+  it("dials at its own pace while endpoints change faster than every 10 s, and then the last ones", async () => {
+    const { links, clock, done } = scene();
+    links.connect(PEER, [endpoint(1)]);
+    for (let n = 2; n <= 200; n++) {
+      links.connect(PEER, [endpoint(n + 100)]);
+      await clock.advance(100);
+    }
+    assert.deepEqual(
+      done.map((line) => Number.parseInt(line, 10)),
+      [0, 0, 1_000, 3_000, 7_000, 15_000],
+    );
+    assert.equal(done.at(-1), "15000 dial 251");
+    await clock.advance(ENDPOINTS_SETTLE - 100);
+    links.connect(PEER, [endpoint(7)]);
+    await clock.advance(0);
+    assert.equal(done.at(-1), `${clock.now()} dial 7`);
   });
 
   it("reports the first usable connection and the loss of the last", async () => {

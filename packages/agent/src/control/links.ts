@@ -12,6 +12,7 @@
  * | yes    | one or more        | nothing; lost after 10 s or more: as from the start, sooner: backs off |
  * | no     | one or more        | kept: the other side wants it                                       |
  *
+ * Other endpoints are dialled at once too; when they change again within 10 s, at the next attempt.
  * A connection that is not usable after 8 s is closed. When the host's network changed, so is one that does not answer
  * within 1.5 s, and what is not linked is dialled at once.
  */
@@ -58,8 +59,13 @@ export const PING_PATIENCE: Millis = 1_500;
 /** Endpoints of one attempt: with 250 ms of head start each, the last begins after 2 s. */
 export const MAX_DIALLED_ENDPOINTS = 8;
 
+/** Endpoints that change again sooner do not hasten the dialling: whose they are is only what a member's record says. */
+export const ENDPOINTS_SETTLE: Millis = 10_000;
+
 interface Target {
   endpoints: readonly Endpoint[];
+  /** When they last changed; not yet: long ago. */
+  changedAt: Millis;
   failures: number;
   /** Ends the attempt or the wait that is under way. */
   stop: (() => void) | undefined;
@@ -91,8 +97,15 @@ export class Links {
     if (this.#closing.signal.aborted || node === this.#options.self) return;
     const known = this.#targets.get(node);
     if (known !== undefined && sameEndpoints(known.endpoints, endpoints)) return;
+    const now = this.#options.clock.now();
+    if (known !== undefined && now - known.changedAt < ENDPOINTS_SETTLE) {
+      known.endpoints = endpoints;
+      known.changedAt = now;
+      return;
+    }
     known?.stop?.();
-    const target: Target = { endpoints, failures: 0, stop: undefined };
+    const changedAt = known === undefined ? Number.NEGATIVE_INFINITY : now;
+    const target: Target = { endpoints, changedAt, failures: 0, stop: undefined };
     this.#targets.set(node, target);
     this.#dial(node, target);
   }
@@ -100,6 +113,11 @@ export class Links {
   disconnect(node: NodeId, reason = "disconnected"): void {
     this.#targets.get(node)?.stop?.();
     this.#targets.delete(node);
+    this.hangUp(node, reason);
+  }
+
+  /** Closes what there is; what is wanted is dialled again as after any other loss. */
+  hangUp(node: NodeId, reason: string): void {
     for (const connection of [...(this.#peers.get(node)?.connections ?? [])]) connection.abort(reason);
   }
 

@@ -9,15 +9,20 @@ import {
   decodeSummary,
   encodeRecords,
   encodeSummary,
+  JUDGED_IN_A_TURN,
   MAX_FRAME_BYTES,
   MAX_RECORDS_BYTES,
   RECORDS_FRAME_BYTES,
+  RejectedRecord,
   SyncFault,
   type SyncFrames,
   type SyncOutcome,
   syncRecords,
 } from "./record-sync.ts";
+import { settled } from "./settling-clock-fixture.ts";
 import { TestRecords, testRecord } from "./test-records-fixture.ts";
+
+const believe = () => "accept" as const;
 
 interface Wire {
   readonly frames: SyncFrames;
@@ -69,7 +74,7 @@ async function sync(a: TestRecords, b: TestRecords): Promise<Result> {
     const onRecords = (records: readonly Uint8Array[]): void => {
       for (const record of records) digest.merge(record);
     };
-    return syncRecords({ isInitiator, digest, frames: wire.frames, onRecords });
+    return syncRecords({ isInitiator, digest, frames: wire.frames, judge: believe, turn: settled, onRecords });
   };
   const [outcomeA, outcomeB] = await Promise.all([side(a, wires[0], true), side(b, wires[1], false)]);
   return { a: outcomeA, b: outcomeB, wires };
@@ -89,8 +94,8 @@ describe("record sync", () => {
     assert.deepEqual(
       [a, b],
       [
-        { received: 0, sent: 0, isPartial: false },
-        { received: 0, sent: 0, isPartial: false },
+        { received: 0, fresh: 0, sent: 0, isPartial: false },
+        { received: 0, fresh: 0, sent: 0, isPartial: false },
       ],
     );
     assert.deepEqual(
@@ -190,24 +195,80 @@ describe("record sync with a hostile peer", () => {
         taken += records.reduce((length, record) => length + record.length, 0);
       };
       await assert.rejects(
-        syncRecords({ isInitiator: false, digest: recordsOf(...thousand), frames: hostile(frames), onRecords }),
+        syncRecords({
+          isInitiator: false,
+          digest: recordsOf(...thousand),
+          frames: hostile(frames),
+          judge: believe,
+          turn: settled,
+          onRecords,
+        }),
         SyncFault,
       );
       assert.ok(taken <= MAX_RECORDS_BYTES + RECORDS_FRAME_BYTES, `${taken} bytes`);
     });
   }
 
+  it("stops at the first record that core rejects, asks for no more and hands on nothing of its frame", async () => {
+    const frames = hostile([root, buckets, allBuckets, fullFrame, fullFrame, fullFrame]);
+    let judged = 0;
+    let handedOn = 0;
+    const session = {
+      isInitiator: false,
+      digest: recordsOf(...thousand),
+      frames,
+      judge: () => (++judged === 40 ? ("reject" as const) : ("ignore" as const)),
+      turn: settled,
+      onRecords: (records: readonly Uint8Array[]) => {
+        handedOn += records.length;
+      },
+    };
+    await assert.rejects(syncRecords(session), RejectedRecord);
+    // Root, buckets, summary, and one request for more.
+    assert.deepEqual([judged, handedOn, frames.written.length], [40, 31, 4]);
+  });
+
+  it("gives others a turn while it judges, and counts what is new", async () => {
+    const records = Array.from({ length: 10 * JUDGED_IN_A_TURN }, (_, i) => testRecord(`r${i}`, 1n, 100));
+    const frames = hostile([root, buckets, allBuckets, encodeRecords(records, false)]);
+    let [inTurn, mostInTurn, judged] = [0, 0, 0];
+    const newTurn = (): void => {
+      inTurn = 0;
+      if (judged < records.length) setImmediate(newTurn);
+    };
+    setImmediate(newTurn);
+    const outcome = await syncRecords({
+      isInitiator: false,
+      digest: recordsOf(),
+      frames,
+      judge: () => {
+        mostInTurn = Math.max(mostInTurn, ++inTurn);
+        return ++judged % 4 === 0 ? "accept" : "ignore";
+      },
+      turn: settled,
+      onRecords: () => {},
+    });
+    assert.ok(mostInTurn <= 2 * JUDGED_IN_A_TURN, `${mostInTurn} in a turn`);
+    assert.deepEqual([outcome.received, outcome.fresh], [records.length, records.length / 4]);
+  });
+
   it("does not answer for buckets it was not asked about", async () => {
     const [differing, own] = [recordsOf(testRecord("x")), recordsOf(testRecord("x"), testRecord("y"))];
     const frames = hostile([differing.root(), differing.buckets(), encodeSummary([...Array(BUCKETS).keys()], new Uint8Array())]);
-    await assert.rejects(syncRecords({ isInitiator: true, digest: own, frames, onRecords: () => {} }), /nobody asked/);
+    await assert.rejects(
+      syncRecords({ isInitiator: true, digest: own, frames, judge: believe, turn: settled, onRecords: () => {} }),
+      /nobody asked/,
+    );
   });
 
   it("answers with a frame of bounded size, however large its own set is", async () => {
     const many = recordsOf(testRecord("any"));
     many.summary = (buckets) => Buffer.alloc(buckets.length * 100 * SUMMARY_ENTRY_BYTES);
     const frames = hostile([root, buckets, allBuckets]);
-    await assert.rejects(syncRecords({ isInitiator: false, digest: many, frames, onRecords: () => {} }), /hung up/);
+    await assert.rejects(
+      syncRecords({ isInitiator: false, digest: many, frames, judge: believe, turn: settled, onRecords: () => {} }),
+      /hung up/,
+    );
     const summary = frames.written.at(-1) ?? Buffer.of();
     assert.ok(summary.length <= MAX_FRAME_BYTES && summary.length > MAX_FRAME_BYTES / 2);
   });

@@ -15,7 +15,8 @@
  *   …
  *
  * Numbers are big-endian. Buckets and records beyond the limits wait for the next sync. Nobody sends a records frame
- * before the last one was taken, so a peer can make us hold one frame and no more.
+ * before the last one was taken, so a peer can make us hold one frame and no more. Taking means asking core about each
+ * record, a few at a time; at the first that core rejects the sync ends, and of its frame nothing is handed on.
  */
 import { type ControlQueries, equalBytes, MAX_RECORD_BYTES, SUMMARY_ENTRY_BYTES } from "@mesh/core/ports";
 
@@ -31,6 +32,8 @@ export const RECORDS_FRAME_BYTES = 262_144;
 /** Of records in one direction and sync: 8,000 of them. */
 export const MAX_RECORDS_BYTES = 4_194_304;
 const RECORD_HEADER_BYTES = 2;
+/** Of records judged before others have a turn: 10 ms with two signatures each. */
+export const JUDGED_IN_A_TURN = 32;
 
 export type Digest = ControlQueries["digest"];
 
@@ -44,12 +47,18 @@ interface SyncSession {
   readonly isInitiator: boolean;
   readonly digest: Digest;
   readonly frames: SyncFrames;
-  /** Records from the other side, not yet verified; called once for each frame of them. */
+  /** Core's verdict on a record from the other side. Core remembers it, so that merging costs little. */
+  judge: ControlQueries["judgeRecord"];
+  /** Resolves when others have had their turn. */
+  turn(): Promise<void>;
+  /** Records from the other side, none of them rejected; called once for each frame of them. */
   onRecords(records: readonly Uint8Array[]): void;
 }
 
 export interface SyncOutcome {
   readonly received: number;
+  /** Of those received, what core accepts as new. */
+  readonly fresh: number;
   readonly sent: number;
   /** There is more to hand over than one sync may. */
   readonly isPartial: boolean;
@@ -60,10 +69,15 @@ export class SyncFault extends Error {
   override readonly name = "SyncFault";
 }
 
+/** The other side handed over a record that core rejects. Honest members keep none. */
+export class RejectedRecord extends Error {
+  override readonly name = "RejectedRecord";
+}
+
 export async function syncRecords(session: SyncSession): Promise<SyncOutcome> {
   const { digest, isInitiator, frames } = session;
   const root = digest.root();
-  if (equalBytes(root, await exchange(session, root, ROOT_BYTES))) return { received: 0, sent: 0, isPartial: false };
+  if (equalBytes(root, await exchange(session, root, ROOT_BYTES))) return { received: 0, fresh: 0, sent: 0, isPartial: false };
 
   const hashes = digest.buckets();
   const differing = differingBuckets(hashes, await exchange(session, hashes, BUCKETS * BUCKET_BYTES));
@@ -73,11 +87,11 @@ export async function syncRecords(session: SyncSession): Promise<SyncOutcome> {
   if (isInitiator) {
     const given = await give();
     const taken = await takeRecords(session);
-    return { received: taken, sent: given.records, isPartial: isPartial || given.isPartial };
+    return { ...taken, sent: given.records, isPartial: isPartial || given.isPartial };
   }
   const taken = await takeRecords(session);
   const given = await give();
-  return { received: taken, sent: given.records, isPartial: isPartial || given.isPartial };
+  return { ...taken, sent: given.records, isPartial: isPartial || given.isPartial };
 }
 
 /** Both sides say one thing of known length, the initiator first. */
@@ -182,8 +196,12 @@ function batchRecords(records: readonly Uint8Array[]): readonly (readonly Uint8A
   return batches;
 }
 
-async function takeRecords({ frames, onRecords }: SyncSession): Promise<number> {
+type Taken = Pick<SyncOutcome, "received" | "fresh">;
+
+async function takeRecords(session: SyncSession): Promise<Taken> {
+  const { frames, onRecords } = session;
   let received = 0;
+  let fresh = 0;
   let bytes = 0;
   for (let hasMore = true; hasMore; ) {
     const frame = await frames.read();
@@ -193,11 +211,24 @@ async function takeRecords({ frames, onRecords }: SyncSession): Promise<number> 
     if (bytes > MAX_RECORDS_BYTES + RECORDS_FRAME_BYTES) throw new SyncFault("more records than one sync may bring");
     if (decoded.hasMore && decoded.records.length === 0) throw new SyncFault("no record in a frame, and more to follow");
     received += decoded.records.length;
+    fresh += await judgeRecords(session, decoded.records);
     if (decoded.records.length > 0) onRecords(decoded.records);
     hasMore = decoded.hasMore;
     if (hasMore) await frames.write(new Uint8Array());
   }
-  return received;
+  return { received, fresh };
+}
+
+/** How many are new. Throws RejectedRecord. */
+async function judgeRecords({ judge, turn }: SyncSession, records: readonly Uint8Array[]): Promise<number> {
+  let fresh = 0;
+  for (const [i, record] of records.entries()) {
+    if (i % JUDGED_IN_A_TURN === JUDGED_IN_A_TURN - 1) await turn();
+    const verdict = judge(record);
+    if (verdict === "reject") throw new RejectedRecord("a record that nobody may say");
+    if (verdict === "accept") fresh += 1;
+  }
+  return fresh;
 }
 
 export function encodeRecords(records: readonly Uint8Array[], hasMore: boolean): Uint8Array {

@@ -3,10 +3,10 @@ import { describe, it } from "node:test";
 import { type NodeId, nodeId } from "@mesh/core/ports";
 import type { SyncOutcome } from "./record-sync.ts";
 import { SettlingClock } from "./settling-clock-fixture.ts";
-import { MAX_RUNNING, REST_AFTER, ROUND_INTERVAL, SyncRounds } from "./sync-rounds.ts";
+import { MAX_IDLE_REST, MAX_RUNNING, REST_AFTER, ROUND_INTERVAL, SyncRounds } from "./sync-rounds.ts";
 
 const nodes: readonly NodeId[] = Array.from({ length: 10 }, (_, i) => nodeId(new Uint8Array(32).fill(i)));
-const done: SyncOutcome = { received: 0, sent: 0, isPartial: false };
+const done: SyncOutcome = { received: 0, fresh: 0, sent: 0, isPartial: false };
 
 interface Scene {
   readonly rounds: SyncRounds;
@@ -14,20 +14,23 @@ interface Scene {
   /** Which node, and when. */
   readonly runs: string[];
   readonly failed: string[];
+  readonly barred: Set<NodeId>;
 }
 function scene(run: (node: NodeId, signal: AbortSignal) => Promise<SyncOutcome>): Scene {
   const clock = new SettlingClock();
   const runs: string[] = [];
   const failed: string[] = [];
+  const barred = new Set<NodeId>();
   const rounds = new SyncRounds({
     clock,
     run: (node, signal) => {
       runs.push(`${nodes.indexOf(node)} at ${clock.now()}`);
       return run(node, signal);
     },
+    maySync: (node) => !barred.has(node),
     onFailed: (node, error) => failed.push(`${nodes.indexOf(node)}: ${String(error)}`),
   });
-  return { rounds, clock, runs, failed };
+  return { rounds, clock, runs, failed, barred };
 }
 
 function linkAll(rounds: SyncRounds, count: number): void {
@@ -85,15 +88,66 @@ describe("sync rounds", () => {
 
   it("go on until everything is handed over, and stop when nothing comes of it", async () => {
     const outcomes: SyncOutcome[] = [
-      { received: 0, sent: 9, isPartial: true },
-      { received: 9, sent: 0, isPartial: true },
-      { received: 0, sent: 0, isPartial: true },
+      { received: 9, fresh: 9, sent: 0, isPartial: true },
+      { received: 9, fresh: 9, sent: 0, isPartial: true },
+      { received: 0, fresh: 0, sent: 0, isPartial: true },
     ];
     const { rounds, clock, runs } = scene(async () => outcomes.shift() ?? done);
     linkAll(rounds, 1);
     for (const node of nodes.slice(0, 1)) rounds.syncWith(node);
     await clock.advance(10 * REST_AFTER);
     assert.deepEqual(runs, ["0 at 0", "0 at 500", "0 at 1000"]);
+  });
+
+  it("rest ever longer while nothing new comes, and afresh once something did", async () => {
+    let brings = 0;
+    const { rounds, clock, runs } = scene(async () => ({ received: 9, fresh: brings, sent: 0, isPartial: true }));
+    linkAll(rounds, 1);
+    for (const node of nodes.slice(0, 1)) rounds.syncWith(node);
+    await clock.advance(50_000);
+    assert.deepEqual(
+      runs.map((line) => Number(line.split(" ").at(-1))),
+      [0, 1_000, 3_000, 7_000, 15_000, 31_000],
+    );
+    // Whatever the rounds add, one further sync is due at a time.
+    await clock.advance(3_600_000);
+    const before = runs.length;
+    await clock.advance(10 * ROUND_INTERVAL);
+    assert.ok(runs.length - before <= 10 * (1 + ROUND_INTERVAL / MAX_IDLE_REST), `${runs.length - before} in ten minutes`);
+    brings = 1;
+    await clock.advance(ROUND_INTERVAL);
+    brings = 0;
+    await clock.advance(REST_AFTER);
+    const again = runs.length;
+    await clock.advance(3_000);
+    assert.equal(runs.length - again, 2);
+  });
+
+  it("forget what is due with who is gone", async () => {
+    const { rounds, clock, runs } = scene(async () => ({ received: 0, fresh: 0, sent: 9, isPartial: true }));
+    linkAll(rounds, 1);
+    for (const node of nodes.slice(0, 1)) {
+      rounds.syncWith(node);
+      await clock.advance(0);
+      rounds.unlinked(node);
+    }
+    assert.equal(clock.pending, 1);
+    await clock.advance(5_000);
+    assert.equal(runs.length, 1);
+  });
+
+  it("leave out whom they may not compare with, until they may", async () => {
+    const { rounds, clock, runs, barred } = scene(async () => done);
+    linkAll(rounds, 2);
+    for (const node of nodes.slice(0, 1)) {
+      barred.add(node);
+      rounds.syncWith(node);
+      await clock.advance(2 * ROUND_INTERVAL);
+      assert.deepEqual(runs, ["1 at 60000"]);
+      barred.delete(node);
+      await clock.advance(2 * ROUND_INTERVAL);
+    }
+    assert.deepEqual(runs, ["1 at 60000", "1 at 180000", "0 at 240000"]);
   });
 
   it("go on after a failure, and end with close", async () => {

@@ -1,5 +1,5 @@
 import type { Stream } from "@libp2p/interface";
-import type { Clock, Millis } from "@mesh/core/ports";
+import type { Clock, ControlQueries, Millis } from "@mesh/core/ports";
 import { withDeadline } from "./deadline.ts";
 import { framesOf } from "./frames.ts";
 import { type Digest, MAX_FRAME_BYTES, type SyncOutcome, syncRecords } from "./record-sync.ts";
@@ -20,11 +20,12 @@ export interface StreamSync {
   readonly digest: Digest;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+  judge: ControlQueries["judgeRecord"];
   onRecords(records: readonly Uint8Array[]): void;
 }
 
 /** One run of record-sync.ts on a libp2p stream. */
-export async function syncOverStream({ isInitiator, open, digest, clock, signal, onRecords }: StreamSync): Promise<SyncOutcome> {
+export async function syncOverStream({ isInitiator, open, digest, clock, signal, judge, onRecords }: StreamSync): Promise<SyncOutcome> {
   return await withDeadline({ clock, timeout: SYNC_TIMEOUT, signal }, async (deadline) => {
     const stream = await open(deadline);
     return await endingStream(stream, deadline, async () => {
@@ -33,6 +34,8 @@ export async function syncOverStream({ isInitiator, open, digest, clock, signal,
       return await syncRecords({
         isInitiator,
         digest,
+        judge,
+        turn: () => new Promise((resolve) => clock.at(clock.now(), resolve)),
         onRecords,
         frames: {
           read: () => withDeadline(limit, (soon) => frames.read(soon)),

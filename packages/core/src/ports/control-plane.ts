@@ -50,7 +50,7 @@ export type ControlEvent =
 export type ControlRefusal =
   /** Too many connections: in all, from one address in a second, or not yet encrypted. */
   | "connection-limit"
-  /** Connected, and began neither a member's handshake nor a join exchange within 6 s. */
+  /** Connected, and began neither a member's handshake nor a join exchange within 6 s, or no byte within 1.5 s. */
   | "handshake-timeout"
   /** Another protocol, garbage, or hung up half-way, as the losers of a member's race of endpoints do. */
   | "handshake-failed"
@@ -60,7 +60,7 @@ export type ControlRefusal =
   | "join-limit"
   /** Began a join exchange and brought no request, or got no answer in time, or did not take it. */
   | "join-failed"
-  /** A member that does not follow the sync protocol. */
+  /** A member that does not follow the sync protocol, or hands over a record that core rejects. */
   | "sync-fault"
   /** A gossiped record that core rejects. */
   | "gossip-rejected";
@@ -74,7 +74,7 @@ export interface ControlQueries {
   /** Removed nodes are neither dialled nor accepted. */
   isRemoved(node: NodeId): boolean;
 
-  /** Verdict about a gossiped record: forward it, drop it silently (known or older), or blame its sender. */
+  /** Verdict about a record by gossip or sync: take it (by gossip: forward it), drop it silently (known or older), or blame its sender. */
   judgeRecord(record: Uint8Array): "accept" | "ignore" | "reject";
 
   /** The record set as sync compares it; see records/record-set.ts. */
