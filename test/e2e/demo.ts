@@ -45,7 +45,7 @@ async function main(): Promise<void> {
     await show(lab);
     await lab.close();
     console.log(
-      `\n${paint("green", "Every step worked.")} Nothing is left on this host. Total time: ${formatSeconds(performance.now() - startedAt)}`,
+      `\n${paint("green", "Every step worked.")} No namespace, link or process is left on this host. Total time: ${formatSeconds(performance.now() - startedAt)}`,
     );
   } catch (error) {
     process.exitCode = 1;

@@ -191,7 +191,11 @@ class Agent {
     driver.dispatch({ type: "started", tcpPort: control.port });
     data.start({
       clock,
-      onException: (exception) => driver.dispatch(exception),
+      onException: (exception) => {
+        driver.dispatch(exception);
+        // Without its engine a node carries nothing: it ends, so that its peers notice and whoever watches it starts it again.
+        if (exception.type === "engine-failed") void shutdown.fail(new Error(`the packet engine stopped: ${exception.reason}`));
+      },
       onTraffic: (peers) => driver.dispatch({ type: "traffic", peers }),
     });
     shutdown.add(

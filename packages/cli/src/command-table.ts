@@ -52,7 +52,9 @@ const FLAGS: Readonly<Record<FlagName, FlagEntry>> = {
 };
 
 const COMMON: readonly CommonFlag[] = ["network", "state", "json", "help"];
-const START: readonly StartFlag[] = ["name", "node-name", "tun", "udp-port", "listen", "log-level", "foreground", ...COMMON];
+const UP: readonly StartFlag[] = ["tun", "udp-port", "listen", "log-level", "foreground", ...COMMON];
+/** A node gets its name with its number, when it becomes a member. */
+const START: readonly StartFlag[] = ["name", "node-name", ...UP];
 
 const COMMANDS: Readonly<Record<CommandName, CommandEntry>> = {
   init: {
@@ -75,7 +77,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandEntry>> = {
   up: {
     summary: "start the agent of a network",
     positionals: [],
-    flags: START,
+    flags: UP,
     notes: ["Returns when the agent is serving, and leaves it in the background; with --foreground it stays."],
     examples: ["mesh up", "mesh up --foreground --log-level debug"],
   },

@@ -99,7 +99,8 @@ class LinuxHostNetwork implements HostNetwork {
 
   /**
    * systemd-networkd and NetworkManager remove routes that are not theirs when they start, and `ip link set down` drops
-   * them. A device that is down is left so: somebody wants it that way.
+   * them. A device that was set down comes up again: `mesh down` is the way to stop, and a node that says it is there
+   * must carry packets.
    */
   async #restore(device: string): Promise<void> {
     const attempt = async (): Promise<void> => {
@@ -107,7 +108,7 @@ class LinuxHostNetwork implements HostNetwork {
       if (plan === undefined) return;
       const state = await readLink(this.#ip, device, await this.#ipv6.isSupported());
       const changes = linkChanges(state, plan);
-      if (!state.isUp || changes.length === 0) return;
+      if (changes.length === 0) return;
       this.#log.warn({ device, changes: changes.length }, "something changed the tunnel device; it is made as planned again");
       await this.#change(changes, device);
     };

@@ -45,7 +45,8 @@ async function observeFamily(ip: Pick<IpCommand, "batch">, family: 4 | 6): Promi
 
 function linkAddresses(link: ShownLink): readonly HostAddress[] {
   const { ifname: device, addr_info: shown = [] } = link;
-  if (device === undefined || device === "lo") return [];
+  // An address inside a tunnel, another mesh's or another VPN's, is no place to reach this host at from outside.
+  if (device === undefined || device === "lo" || link.linkinfo?.info_kind === "tun") return [];
   return shown.flatMap((address) => {
     const ip = parseIp(address.local ?? "");
     if (ip === undefined || !isUsable(address) || LOCAL_ONLY.some((prefix) => prefixContains(prefix, ip))) return [];

@@ -26,7 +26,7 @@ export function pathText({ state, candidates }: PeerPath, now: Millis): string {
     case "direct":
       return `direct ${formatEndpoint(state.path.endpoint)}`;
     case "suspect":
-      return `silent for ${age(now - state.heardAt)}, last direct ${formatEndpoint(state.path.endpoint)}`;
+      return `no answer for ${age(now - state.sinceAt)}, last direct ${formatEndpoint(state.path.endpoint)}`;
     case "failed":
       return noAnswer(state.failedAt);
     case "probing":

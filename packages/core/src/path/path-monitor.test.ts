@@ -140,11 +140,11 @@ test("probing asks all at 0, 100, 300, 700 and 1,500 ms and fails at 2.5 s; then
   }
 });
 
-test("failed is counted from when it was last heard or first tried, through all retries", () => {
-  const run = new Run({ state: { ...states.suspect, heardAt: T - 2_000 }, candidates });
+test("failed is counted from the first questions without an answer, through all retries", () => {
+  const run = new Run({ state: { ...states.suspect, heardAt: T - 2_000, sinceAt: T - 100 }, candidates });
   run.until(T + 30_000);
   const { state } = run.peer;
-  assert.ok((state.name === "failed" || state.name === "probing") && state.failedAt === T - 2_000);
+  assert.ok((state.name === "failed" || state.name === "probing") && state.failedAt === T - 100);
 });
 
 test("a suspect path asks all at once and at 100, 300 and 700 ms, and is given up after 1.5 s", () => {

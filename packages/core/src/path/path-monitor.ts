@@ -166,7 +166,7 @@ function onTimer(peer: PeerPath, now: Millis): PathStep {
         effects: pingAll(peer.candidates),
       };
     case "suspect":
-      if (now >= state.sinceAt + SUSPECT_FOR) return { peer: { ...peer, state: failed(state.heardAt, now, 1) }, effects: [] };
+      if (now >= state.sinceAt + SUSPECT_FOR) return { peer: { ...peer, state: failed(state.sinceAt, now, 1) }, effects: [] };
       return { peer: { ...peer, state: { ...state, round: roundAfter(state.sinceAt, now) } }, effects: pingAll(peer.candidates) };
     case "failed":
       return probe(peer, now);
