@@ -33,6 +33,12 @@ test("no network: what to do", async () => {
   await assert.rejects(findNetwork({ stateRoot: nowhere }), { ...missing, details: { directory: nowhere } });
 });
 
+test("a state root that is a file is called one", async () => {
+  const file = join(stateRoot, "file");
+  writeFileSync(file, "");
+  await assert.rejects(findNetwork({ stateRoot: file }), { code: "state/missing", message: /is not a directory/, hint: /--state/ });
+});
+
 test("several networks: all are named", async () => {
   make("office");
   make("home");

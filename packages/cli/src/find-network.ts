@@ -21,10 +21,28 @@ export async function findNetwork({ stateRoot, network }: Wanted): Promise<strin
   }
   const networks = await listNetworks(stateRoot);
   const [only, ...others] = networks;
-  if (only === undefined) throw missing(stateRoot, "This host is in no network yet.");
+  if (only === undefined) throw await noNetwork(stateRoot);
   if (others.length === 0) return only;
   const message = `This host is in ${networks.length} networks: ${networks.join(", ")}.`;
   throw new MeshError("state/ambiguous", message, { networks }, { hint: `Say which one: --network ${only}` });
+}
+
+/** Why none was found: there is none, or this user cannot see it. */
+async function noNetwork(stateRoot: string): Promise<MeshError> {
+  const why = await readdir(stateRoot).then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  const details = { directory: stateRoot };
+  if (isRefusal(why)) {
+    return new MeshError("state/missing", `This user may not look into ${stateRoot}, where this host keeps its networks.`, details, {
+      hint: "Use sudo.",
+    });
+  }
+  if (why instanceof Error && "code" in why && why.code === "ENOTDIR") {
+    return new MeshError("state/missing", `${stateRoot} is not a directory.`, details, { hint: "Choose another place with --state." });
+  }
+  return missing(stateRoot, `This host is in no network yet: there is none in ${stateRoot}.`);
 }
 
 async function listNetworks(stateRoot: string): Promise<readonly string[]> {
