@@ -106,6 +106,23 @@ test("a silent cut under traffic is seen within 3 s, and healed when the link is
   });
 });
 
+test("an agent whose tunnel device is taken away ends, and the others call it failed", { skip }, async (t) => {
+  await withLab(t, routedCore(HOSTS), async (lab) => {
+    const agents = await joinedMesh(lab);
+    const [first, , last] = agents;
+    assert.ok(first !== undefined && last !== undefined);
+    const { device } = (await last.status()).tunnel;
+    await last.host.run("ip", ["link", "delete", device]);
+    await until("the agent ends", async () => last.pid() === undefined || "it runs", 10_000);
+    await until("it is called failed", async () => {
+      const state = await stateOf(first, last.name);
+      return state === "failed" || state;
+    });
+    await last.up();
+    await untilAllAlive(agents);
+  });
+});
+
 test("`mesh down` leaves nothing on the host, and the others say what became of it", { skip }, async (t) => {
   await withLab(t, routedCore(HOSTS), async (lab) => {
     const before = await hostState(lab.host("host-c"));

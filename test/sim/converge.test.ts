@@ -39,7 +39,7 @@ runSeeds(
   },
 );
 
-runSeeds("an issuer that crashes between write and answer admits each node once and gives no number twice", 8, ({ random, open }) => {
+runSeeds("an issuer that crashes between write and answer admits each node once and gives no number twice", 20, ({ random, open }) => {
   const mesh = open({ latency: 20, jitter: 20, loss: random.next() * 0.05, duplication: 0.05 });
   const founder = mesh.found("n0");
   const carrier = mesh.join("n1", founder);
@@ -76,7 +76,7 @@ runSeeds("an issuer that crashes between write and answer admits each node once 
   assertConverged(mesh);
 });
 
-runSeeds("two joiners race for one invite: one gets in, the other hears that it is spent", 8, ({ random, open }) => {
+runSeeds("two joiners race for one invite: one gets in, the other hears that it is spent", 20, ({ random, open }) => {
   const mesh = open({ latency: 20, jitter: 40, loss: 0, duplication: 0 });
   const founder = mesh.found("n0");
   const carrier = mesh.join("n1", founder);

@@ -57,7 +57,7 @@ runSeeds("a pair that is cut suspects, fails and heals by itself, and nobody els
   for (const node of nodes) if (node !== a && node !== b) assert.equal(countOf(node, "path.suspect", "path.failed"), 0, node.name);
 });
 
-runSeeds("after a partition in which both halves changed records, all agree again", 8, ({ random, open }) => {
+runSeeds("after a partition in which both halves changed records, all agree again", 20, ({ random, open }) => {
   const { mesh, nodes } = meshOf(open({ ...CLEAN, loss: random.next() * 0.05 }), 4);
   untilAllReach(mesh, pairsOf(nodes), 20_000);
   const halves = [nodes.slice(0, 2), nodes.slice(2)];
@@ -82,7 +82,7 @@ runSeeds("after a partition in which both halves changed records, all agree agai
   untilAllReach(mesh, pairsOf(nodes), 20_000);
 });
 
-runSeeds("the death of any one node interrupts nothing between the others", 8, ({ seed, random, open }) => {
+runSeeds("the death of any one node interrupts nothing between the others", 20, ({ seed, random, open }) => {
   const { mesh, nodes } = meshOf(open(CLEAN), 4);
   untilAllReach(mesh, pairsOf(nodes), 10_000);
   const victim = nodes[seed % nodes.length];
@@ -105,7 +105,7 @@ runSeeds("the death of any one node interrupts nothing between the others", 8, (
   }
 });
 
-runSeeds("kill -9 and a restart keep identity, number and peers, and traffic is back within 3 s", 8, ({ seed, random, open }) => {
+runSeeds("kill -9 and a restart keep identity, number and peers, and traffic is back within 3 s", 20, ({ seed, random, open }) => {
   const { mesh, nodes } = meshOf(open(CLEAN), 3);
   untilAllReach(mesh, pairsOf(nodes), 10_000);
   const victim = random.below(3);

@@ -58,7 +58,7 @@ runSeeds("whoever replays, alters, shortens and redirects every datagram changes
   assert.deepEqual(attacked, calm);
 });
 
-runSeeds("a node that starts again while all its old datagrams are replayed to it is back within 3 s", 8, ({ seed, random, open }) => {
+runSeeds("a node that starts again while all its old datagrams are replayed to it is back within 3 s", 20, ({ seed, random, open }) => {
   const { mesh, nodes, attacker } = meshOf(open({ ...EXACT, jitter: 10 }), 3);
   const victim = nodes[seed % nodes.length] ?? nodes[0];
   const roots = nodes.map(recordRoot);
@@ -98,7 +98,7 @@ runSeeds("a node that starts again while all its old datagrams are replayed to i
   assertSessionsAgree(nodes);
 });
 
-runSeeds("whoever holds datagrams back and sends copies from another address gets no data", 8, ({ random, open }) => {
+runSeeds("whoever holds datagrams back and sends copies from another address gets no data", 20, ({ random, open }) => {
   const { mesh, nodes, attacker } = meshOf(open({ ...EXACT, jitter: 10 }), 3);
   const [a, b] = [nodes[0], nodes[1 + random.below(2)] ?? nodes[0]];
   const stop = startTraffic(mesh, nodes);
@@ -154,7 +154,7 @@ runSeeds("records that nobody had a right to sign change nothing and are counted
   assert.deepEqual(attacked, calm);
 });
 
-runSeeds("an admin's removal of another admin is kept and has no effect", 5, ({ random, open }) => {
+runSeeds("an admin's removal of another admin is kept and has no effect", 20, ({ random, open }) => {
   const { mesh, nodes } = meshOf(open(EXACT), 3);
   const [founder, admin] = nodes;
   assert.ok(admin !== undefined);
@@ -179,7 +179,7 @@ runSeeds("an admin's removal of another admin is kept and has no effect", 5, ({ 
   untilAllReach(mesh, pairsOf(nodes), 5_000);
 });
 
-runSeeds("a removed member is cut off by everyone, by late joiners too, whatever is replayed", 8, ({ seed, random, open }) => {
+runSeeds("a removed member is cut off by everyone, by late joiners too, whatever is replayed", 20, ({ seed, random, open }) => {
   const { mesh, nodes, attacker } = meshOf(open({ ...EXACT, jitter: 10, loss: random.next() * 0.03 }), 3);
   const outcast = nodes[1 + random.below(2)] ?? nodes[0];
   const rest = nodes.filter((node) => node !== outcast);
