@@ -3,7 +3,7 @@ import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 
 /** Something the tests or the demo want from the machine, beyond Node. */
-export type HostNeed = "engine" | "network" | "firewall" | "ping" | "throughput" | "capture" | "wireguard";
+export type HostNeed = "engine" | "network" | "firewall" | "ping" | "throughput" | "capture" | "wireguard" | "service";
 
 interface HostTool {
   readonly need: HostNeed;
@@ -24,6 +24,7 @@ const TOOLS: readonly HostTool[] = [
   { need: "engine", commands: ["g++", "clang++"], debianPackage: "g++", why: "compiles the packet engine" },
   { need: "network", commands: ["ip"], debianPackage: "iproute2", why: "makes the network namespaces and links" },
   { need: "firewall", commands: ["nft"], debianPackage: "nftables", why: "makes the NATs and cuts links" },
+  { need: "firewall", commands: ["iptables-nft"], debianPackage: "iptables", why: "makes foreign firewall rules to get along with" },
   { need: "ping", commands: ["ping"], debianPackage: "iputils-ping", why: "pings through the tunnel" },
   { need: "throughput", commands: ["iperf3"], debianPackage: "iperf3", why: "measures throughput" },
   { need: "capture", commands: ["tcpdump"], debianPackage: "tcpdump", why: "keeps the packets of a failed test" },
@@ -33,6 +34,7 @@ const TOOLS: readonly HostTool[] = [
     debianPackage: "wireguard-go",
     why: "is the stock WireGuard peer we must interoperate with",
   },
+  { need: "service", commands: ["systemd-analyze"], debianPackage: "systemd", why: "checks the service's unit" },
   { need: "wireguard", commands: ["wg"], debianPackage: "wireguard-tools", why: "configures that stock peer" },
 ];
 

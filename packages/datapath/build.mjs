@@ -177,7 +177,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (result.state === "built") process.stdout.write(`Built the packet engine: ${relative(process.cwd(), result.addon)}\n`);
   if (result.state === "no-compiler") {
     process.stdout.write(
-      "The packet engine is not built, so mesh cannot carry packets: there is no C++ compiler. Install one and build:\n" +
+      "The packet engine is not built: there is no C++ compiler. The mesh then runs on the engine's slow twin in TypeScript,\n" +
+        "which needs perl. For the fast one:\n" +
         "  apt-get install g++ && node packages/datapath/build.mjs\n",
     );
   }

@@ -10,6 +10,8 @@ test("without a compiler it says so in words, and is no failure", (t) => {
   const { status, stdout, stderr } = run(copy, { CXX: "/nonexistent" });
   assert.equal(status, 0, stderr);
   assert.match(stdout, /no C\+\+ compiler/);
+  assert.match(stdout, /slow twin/);
+  assert.match(stdout, /perl/);
   assert.match(stdout, /apt-get install g\+\+/);
   assert.equal(existsSync(join(copy, "build")), false);
 });

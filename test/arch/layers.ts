@@ -20,6 +20,7 @@ const CORE_ROWS: readonly { readonly rooms: readonly string[]; readonly peers?: 
   { rooms: ["wire", "records", "config"] },
   { rooms: ["membership", "path", "session"], peers: true },
   { rooms: ["routing"] },
+  { rooms: ["engine"] },
   { rooms: ["api"] },
   { rooms: ["node"] },
   { rooms: ["testing"] },
@@ -27,8 +28,8 @@ const CORE_ROWS: readonly { readonly rooms: readonly string[]; readonly peers?: 
 
 /** A port says what core wants done in words of these only; what the shell is told (a forwarding table, a route) is defined there. */
 const PORT_WORDS = ["time", "bytes", "ids", "address", "records"];
-/** These speak of ports: routing compiles the forwarding table, node emits effects, testing plays the shell. */
-const SPEAKS_OF_PORTS: ReadonlySet<string> = new Set(["routing", "api", "node", "testing"]);
+/** These speak of ports: routing compiles the forwarding table, engine is one, node emits effects, testing plays the shell. */
+const SPEAKS_OF_PORTS: ReadonlySet<string> = new Set(["routing", "engine", "api", "node", "testing"]);
 
 const AGENT_DOORS = [
   "@mesh/core/api",
@@ -67,7 +68,7 @@ const AGENT_ROOMS: Readonly<Record<string, Room>> = {
   host: agentRoom(["node:child_process", "node:fs/promises", "node:os"]),
   store: agentRoom([...FILES, "node:crypto"]),
   // A Unix socket is a file: it is claimed, given its mode and removed by name.
-  api: agentRoom(["node:fs/promises", "node:http", "node:net", "node:stream", "node:stream/promises"]),
+  api: agentRoom(["node:fs/promises", "node:http", "node:net", "node:stream", "node:stream/promises", "prom-client"]),
 };
 
 function seesAll(rooms: readonly string[]): Room {
@@ -82,11 +83,15 @@ export function roomRule(packageName: string, room: string): Room | undefined {
     case "core":
       return coreRoom(room);
     case "datapath":
-      return { rooms: ["*"], doors: ["@mesh/core/errors", "@mesh/core/ports"], packages: ["node:*"] };
+      return {
+        rooms: ["*"],
+        doors: ["@mesh/core/engine", "@mesh/core/errors", "@mesh/core/node-crypto", "@mesh/core/ports"],
+        packages: ["node:*"],
+      };
     case "agent":
       if (room === "main") return seesAll(["agent", ...Object.keys(AGENT_ROOMS)]);
-      if (room === "agent") return seesAll(["become-member", ...Object.keys(AGENT_ROOMS)]);
-      return room === "become-member" ? seesAll(Object.keys(AGENT_ROOMS)) : AGENT_ROOMS[room];
+      if (room === "agent") return seesAll(["become-member", "clean-host", ...Object.keys(AGENT_ROOMS)]);
+      return room === "become-member" || room === "clean-host" ? seesAll(Object.keys(AGENT_ROOMS)) : AGENT_ROOMS[room];
     case "cli":
       return { rooms: ["*"], doors: CLI_DOORS, packages: ["node:*"] };
     default:

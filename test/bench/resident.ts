@@ -15,17 +15,33 @@ const OPTIONS: SpawnOptionsWithStdioTuple<StdioNull, StdioPipe, StdioNull> = {
   env: { ...process.env, NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"] ?? join(homedir(), ".cache/mesh") },
 };
 
-/** Megabytes resident of bare libp2p with one connection (to another such process), after idling for so many seconds. */
-export async function residentAfter(seconds: number): Promise<number> {
+export interface BareLibp2p {
+  readonly pid: number;
+  close(): void;
+}
+
+/** Bare libp2p with one connection, to another such process. */
+export async function openBareLibp2p(): Promise<BareLibp2p> {
   const program = join(import.meta.dirname, "bare-libp2p.ts");
   const listener = spawn(process.execPath, [program], OPTIONS);
   const address = await new Promise<string>((resolve) => listener.stdout.once("data", (line: Buffer) => resolve(line.toString().trim())));
   const dialler = spawn(process.execPath, [program, address], OPTIONS);
+  return {
+    pid: dialler.pid ?? 0,
+    close: () => {
+      dialler.kill("SIGKILL");
+      listener.kill("SIGKILL");
+    },
+  };
+}
+
+/** Megabytes resident of bare libp2p with one connection, after idling for so many seconds. */
+export async function residentAfter(seconds: number): Promise<number> {
+  const libp2p = await openBareLibp2p();
   try {
     await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
-    return residentOf(dialler.pid ?? 0);
+    return residentOf(libp2p.pid);
   } finally {
-    dialler.kill("SIGKILL");
-    listener.kill("SIGKILL");
+    libp2p.close();
   }
 }

@@ -8,8 +8,9 @@ import { readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { explains, nothingRuns, type Refusal, refuses as refusesWithoutState, STACK_TRACE } from "./bad-input/refusal.ts";
 import { type MeshAgent, meshAgent } from "./lab/agent.ts";
-import { type Lab, type LabHost, labRefusal } from "./lab/lab.ts";
+import { type Lab, labRefusal } from "./lab/lab.ts";
 import { routedCore } from "./lab/topology.ts";
 import { withLab } from "./lab/with-lab.ts";
 
@@ -184,47 +185,9 @@ test("sockets nobody serves, wrong flags, and no root", { skip }, async (t) => {
   });
 });
 
-const STACK_TRACE = /\n\s+at |node:internal|\.ts:\d+/;
-
-interface Refusal {
-  readonly code: number;
-  readonly says: RegExp;
-  readonly hints: RegExp;
-}
-
-/** The command is refused, and the host is as it was before. */
+/** The command is refused; host and state are as they were before. */
 async function refuses(agent: MeshAgent, args: readonly string[], refusal: Refusal): Promise<void> {
-  const before = await hostState(agent.host);
-  const { code, stderr, ms } = await agent.mesh(args);
-  assert.equal(code, refusal.code, `${args.join(" ")}: ${stderr}`);
-  explains(stderr, refusal);
-  assert.ok(ms < 30_000, `${args[0]} took ${Math.round(ms)} ms`);
-  await nothingRuns(agent);
-  assert.equal(existsSync(join(agent.stateDir, NETWORK)), false, `${args.join(" ")} left a state directory`);
-  assert.equal(await hostState(agent.host), before);
-}
-
-/** Progress may come first; the last two lines are the sentence and what to do. */
-function explains(stderr: string, { says, hints }: Pick<Refusal, "says" | "hints">): void {
-  const lines = stderr.trimEnd().split("\n");
-  const sentence = lines.findIndex((line) => line.startsWith("mesh: "));
-  assert.notEqual(sentence, -1, stderr);
-  assert.match(lines[sentence] ?? "", says);
-  assert.match(lines.slice(sentence).join(" "), hints);
-  assert.doesNotMatch(stderr, STACK_TRACE);
-}
-
-async function nothingRuns(agent: MeshAgent): Promise<void> {
-  const commandLines = await Promise.all(agent.host.pids().map((pid) => readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")));
-  assert.equal(
-    commandLines.some((line) => line.includes(agent.stateDir)),
-    false,
-  );
-}
-
-async function hostState(host: LabHost): Promise<string> {
-  const parts = await Promise.all([host.run("ip", ["-br", "addr"]), host.run("ip", ["-4", "route"]), host.run("ip", ["-6", "route"])]);
-  return parts.map(({ stdout }) => stdout).join("");
+  await refusesWithoutState(agent, args, { ...refusal, network: NETWORK });
 }
 
 function agentsOf(lab: Lab): readonly [MeshAgent, MeshAgent] {

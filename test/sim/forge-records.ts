@@ -21,7 +21,7 @@ export function forgeRecords(
   const { network } = founder.node.trust;
   const sequence = Math.floor(mesh.clock.wallNow()) + 1_000_000;
   const own = certificateOf(member);
-  const endpoints = { network, sequence, udp: [member.udp], tcp: [member.udp] };
+  const endpoints = { network, sequence, udp: [member.udp], tcp: [member.udp], isStopped: false };
   const removal = { network, isOut: true, wallAt: sequence, sequence };
   const newCertificate = { ...own, serial: sequence, generation: 9, issuerCertificate: member.node.queries.credentials() };
   const founderCertificate = founder.node.queries.credentials();

@@ -1,7 +1,7 @@
 /**
  * One agent: everything opened, joined together and closed again, in the order it stands here.
  *
- *   order → network and files → root? → store → log → socket (the lock) → state files → engine → host view
+ *   order → network and files → root? → store → log → socket (the lock) → state files → what a killed agent left → engine → host view
  *     → membership (read by up; made by init and asked for by join: become-member.ts) → node → control plane
  *     → exceptions of the engine → host watch → link → ready
  *
@@ -23,16 +23,7 @@ import {
   type ViewSources,
 } from "@mesh/core/node";
 import { nodeCrypto, nodeRandom } from "@mesh/core/node-crypto";
-import {
-  type Clock,
-  type ControlPlane,
-  type HostNetwork,
-  type HostView,
-  type Millis,
-  parseEndpoint,
-  type Store,
-  seconds,
-} from "@mesh/core/ports";
+import { type Clock, type ControlPlane, type HostView, type Millis, parseEndpoint, type Store, seconds } from "@mesh/core/ports";
 import type { Logger } from "pino";
 import { openApiServer } from "./api/api-server.ts";
 import { becomeMember } from "./become-member.ts";
@@ -40,7 +31,7 @@ import { askToJoin } from "./control/ask-to-join.ts";
 import { openControlPlane } from "./control/control-plane.ts";
 import { type DataPlane, openDataPlane } from "./data/data-plane.ts";
 import { hostName } from "./host/host-name.ts";
-import { openHostNetwork } from "./host/host-network.ts";
+import { type GuestNetwork, openHostNetwork } from "./host/host-network.ts";
 import type { LaunchChannel } from "./runtime/launch-channel.ts";
 import { openLog } from "./runtime/log.ts";
 import { NodeDriver } from "./runtime/node-driver.ts";
@@ -74,13 +65,15 @@ export async function startAgent(options: AgentOptions): Promise<void> {
   requireRoot(options);
   const isNew = !(await stateDirectoryExists(files.directory));
   const store = await openStore(files.directory);
-  const opened = openLog({ file: files.log, level: order.logLevel ?? "info", foreground: order.foreground ?? false });
+  const opened = openLog({ file: files.log, level: order.logLevel ?? "info", foreground: order.foreground ?? false, clock });
   const shutdown = new Shutdown({ process: options.process, clock, log: opened.log });
+  // Closed once before a directory that is of no use goes, and that is the end of it: a line after it would make the file again.
   shutdown.add("log", () => opened.close());
-  const agent = new Agent({ ...options, files, isNew, store, log: opened.log, shutdown, network, invite });
+  const agent = new Agent({ ...options, files, isNew, store, log: opened.log, closeLog: () => opened.close(), shutdown, network, invite });
   try {
     await agent.start();
     channel.ready(network, files.socket);
+    if (order.command === "clean") await shutdown.stop("mesh clean");
   } catch (error) {
     channel.failed(error);
     await shutdown.fail(error);
@@ -93,6 +86,8 @@ interface Parts extends AgentOptions {
   readonly isNew: boolean;
   readonly store: Store;
   readonly log: Logger;
+  /** Idempotent. Later lines are lost. */
+  readonly closeLog: () => void;
   readonly shutdown: Shutdown;
   readonly network: string;
   readonly invite: OpenedInvite | undefined;
@@ -104,7 +99,7 @@ interface Running {
   readonly driver: NodeDriver<NodeEvent, NodeEffect>;
   readonly data: DataPlane;
   readonly control: ControlPlane;
-  readonly host: HostNetwork;
+  readonly host: GuestNetwork;
 }
 
 class Agent {
@@ -117,6 +112,9 @@ class Agent {
   /** Settles when the latest write asked for is durable; it never rejects. */
   #lastWrite: Promise<void> = Promise.resolve();
   readonly #firstPath = Promise.withResolvers<void>();
+  /** The node has said its goodbye. */
+  readonly #stopped = Promise.withResolvers<void>();
+  #hasLeft = false;
   /** Must a failure leave what is stored? Settled as soon as it is known; the first answer stands. */
   readonly #keepsState = Promise.withResolvers<boolean>();
 
@@ -138,13 +136,25 @@ class Agent {
     const api = await openApiServer({ socket: files.socket, handlers: this.#handlers(), clock, log });
     shutdown.add("api", () => api.close());
     // Closed before the socket: while that is held, nobody else can have begun to use the directory.
-    shutdown.add("unfinished membership", () => this.#discardUnfinished());
+    shutdown.add("state of no use", () => this.#discardUseless());
+    const journal = { read: () => store.read("host"), write: (bytes: Uint8Array) => store.write("host", bytes) };
+    const host = openHostNetwork({ log: log.child({ part: "host" }), clock, journal });
+    await host.undo().catch((err: unknown) => {
+      if (order.command === "clean" || !(err instanceof MeshError)) throw err;
+      log.error({ err }, "not everything that an earlier run changed on this host could be undone");
+    });
+    // Whatever state the membership is in: it is neither read nor changed.
+    if (order.command === "clean") return this.#keepsState.resolve(!this.#parts.isNew);
     const before = await readNodeDocuments(store, files.directory, (reason) => log.warn({ reason }, "records lost, to be learnt again"));
     if (before !== undefined) this.#keepsState.resolve(true);
     this.#checkBefore(before);
-
-    const host = openHostNetwork({ log: log.child({ part: "host" }), clock });
-    const data = openDataPlane({ tunName: order.tunName, mtu: TUNNEL_MTU, udpPort: order.udpPort ?? before?.snapshot.udpPort ?? 0 });
+    shutdown.add("host", () => host.undo());
+    const data = openDataPlane({
+      tunName: order.tunName,
+      mtu: TUNNEL_MTU,
+      udpPort: order.udpPort ?? before?.snapshot.udpPort ?? 0,
+      backend: order.backend,
+    });
     shutdown.add("engine", () => data.close());
     const { tunName, udpPort, mtu, backend } = data.info;
     const view = await host.observe(tunName);
@@ -183,6 +193,7 @@ class Agent {
     this.#running = { node, driver, data, control, host };
     shutdown.add("node", async () => {
       driver.dispatch({ type: "stopping" });
+      await this.#stopped.promise;
       await this.#lastWrite;
       driver.stop();
     });
@@ -217,6 +228,12 @@ class Agent {
   #checkBefore(before: NodeDocuments | undefined): void {
     const { order, files, network } = this.#parts;
     const details = { directory: files.directory };
+    if (before?.snapshot.hasLeft === true) {
+      // It was killed between telling the others and deleting this.
+      this.#hasLeft = true;
+      const hint = "What was left of it here is deleted now. To come back: `mesh join` with a new invite.";
+      throw new MeshError("state/missing", `This node has left the network ${network}.`, details, { hint });
+    }
     if (order.command === "up") {
       if (before !== undefined) return;
       const hint = "Make a network with `mesh init`, or join one with `mesh join <invite>`.";
@@ -249,9 +266,13 @@ class Agent {
     return outcome.documents;
   }
 
-  async #discardUnfinished(): Promise<void> {
+  /** A membership that was never finished, or one that this node has ended. */
+  async #discardUseless(): Promise<void> {
     const { isNew, files } = this.#parts;
-    if (isNew && !(await this.#keepsState.promise)) await discardStateDirectory(files.directory);
+    const isUseless = this.#hasLeft || (isNew && !(await this.#keepsState.promise));
+    if (!isUseless) return;
+    this.#parts.closeLog();
+    await discardStateDirectory(files.directory);
   }
 
   async #waitForFirstPath(): Promise<void> {
@@ -279,6 +300,13 @@ class Agent {
         if (result.type !== "ping") throw unexpected(result);
         return result.ping;
       },
+      leave: async ({ force = false }) => {
+        const result = await this.#command({ type: "leave", isForced: force });
+        if (result.type !== "leave") throw unexpected(result);
+        this.#hasLeft = true;
+        void shutdown.stop("mesh leave");
+        return result.leave;
+      },
       down: async () => {
         void shutdown.stop("mesh down");
         return {};
@@ -287,8 +315,13 @@ class Agent {
   }
 
   #view<T>(read: (node: MeshNode, sources: ViewSources) => T): T {
-    const { node, data } = this.#started();
-    return read(node, { now: this.#parts.clock.now(), traffic: (slot) => data.traffic(slot), datapathCounters: data.counters() });
+    const { node, data, host } = this.#started();
+    return read(node, {
+      now: this.#parts.clock.now(),
+      traffic: (slot) => data.traffic(slot),
+      datapathCounters: data.counters(),
+      guard: host.guard(),
+    });
   }
 
   #command(command: NodeCommand): Promise<CommandResult> {
@@ -313,6 +346,7 @@ class Agent {
       case "set-endpoint":
         data.perform(effect);
         return this.#firstPath.resolve();
+      case "set-handshake-key":
       case "publish-table":
       case "install-session":
       case "drop-session":
@@ -325,6 +359,11 @@ class Agent {
         return control.disconnect(effect.node);
       case "publish-record":
         return control.publish(effect.record);
+      case "settle":
+        void control.settle(effect.within).then((members) => driver.dispatch({ type: "settled", id: effect.id, members }));
+        return;
+      case "stopped":
+        return this.#stopped.resolve();
       case "answer-join":
         return control.answerJoin(effect.id, effect.response);
       case "carry-join":

@@ -21,21 +21,33 @@ const right: readonly (readonly [string, Command])[] = [
   ["join --help", { name: "help", topic: "join" }],
   ["ping -h", { name: "help", topic: "ping" }],
   ["--version", { name: "version" }],
-  ["status", { name: "status", ...target }],
-  ["status --json", { name: "status", ...target, json: true }],
-  ["--json status", { name: "status", ...target, json: true }],
+  ["status", { name: "status", ...target, watch: false }],
+  ["status --json", { name: "status", ...target, json: true, watch: false }],
+  ["--json status", { name: "status", ...target, json: true, watch: false }],
   ["--network lab peers", { name: "peers", ...target, network: "lab" }],
   ["routes --network=lab", { name: "routes", ...target, network: "lab" }],
   ["down --state /tmp/x/", { name: "down", ...target, stateRoot: "/tmp/x" }],
   ["down --state ./x/../y", { name: "down", ...target, stateRoot: "/home/me/y" }],
-  ["status --network a --network b", { name: "status", ...target, network: "b" }],
+  ["status --network a --network b", { name: "status", ...target, watch: false, network: "b" }],
+  ["status --watch", { name: "status", ...target, watch: true }],
+  ["leave", { name: "leave", ...target, force: false, yes: false }],
+  ["leave --force --yes --network lab", { name: "leave", ...target, network: "lab", force: true, yes: true }],
+  ["clean", { name: "clean", ...target }],
+  ["clean --log-level debug", { name: "clean", ...target, logLevel: "debug" }],
+  ["service install", { name: "service", ...target, action: "install" }],
+  ["service remove --network lab", { name: "service", ...target, network: "lab", action: "remove" }],
+  ["report", { name: "report", ...target, redact: false }],
+  ["report r.txt --redact", { name: "report", ...target, redact: true, file: "/home/me/r.txt" }],
+  ["report /tmp/../r.txt", { name: "report", ...target, redact: false, file: "/r.txt" }],
+  ["completion bash", { name: "completion", shell: "bash", json: false }],
+  ["completion fish --json", { name: "completion", shell: "fish", json: true }],
+  ["up --backend twin", { name: "up", ...begin, order: { command: "up", stateRoot, backend: "twin" } }],
   ["invite", { name: "invite", ...target }],
   ["invite --uses 5 --ttl 1h30m", { name: "invite", ...target, uses: 5, ttlSeconds: 5_400 }],
   ["invite --ttl 30d", { name: "invite", ...target, ttlSeconds: 2_592_000 }],
-  ["invite --ttl 90", { name: "invite", ...target, ttlSeconds: 90 }],
   ["ping b", { name: "ping", ...target, node: "b", count: 3, interval: 1_000 }],
   ["ping fd4e::1 --count 10 --interval 200ms", { name: "ping", ...target, node: "fd4e::1", count: 10, interval: 200 }],
-  ["ping b --interval 0.2", { name: "ping", ...target, node: "b", count: 3, interval: 200 }],
+  ["ping b --interval 0.2s", { name: "ping", ...target, node: "b", count: 3, interval: 200 }],
   ["init", { name: "init", ...begin, order: { command: "init", stateRoot, network: "home" } }],
   ["init lab", { name: "init", ...begin, order: { command: "init", stateRoot, network: "lab" } }],
   ["init lab --network lab", { name: "init", ...begin, order: { command: "init", stateRoot, network: "lab" } }],
@@ -67,9 +79,15 @@ test("a variable is checked as its flag is", () => {
 
 test("variables stand for flags that are not given; empty ones for nothing", () => {
   const env = { MESH_STATE: "state", MESH_NETWORK: "lab" };
-  assert.deepEqual(parse("status", env), { name: "status", json: false, stateRoot: "/home/me/state", network: "lab" });
-  assert.deepEqual(parse("status --state /s --network x", env), { name: "status", json: false, stateRoot: "/s", network: "x" });
-  assert.deepEqual(parse("status", { MESH_STATE: "", MESH_NETWORK: "" }), { name: "status", ...target });
+  assert.deepEqual(parse("status", env), { name: "status", json: false, watch: false, stateRoot: "/home/me/state", network: "lab" });
+  assert.deepEqual(parse("status --state /s --network x", env), {
+    name: "status",
+    json: false,
+    watch: false,
+    stateRoot: "/s",
+    network: "x",
+  });
+  assert.deepEqual(parse("status", { MESH_STATE: "", MESH_NETWORK: "" }), { name: "status", ...target, watch: false });
   assert.deepEqual(parse("init office", env), {
     name: "init",
     ...begin,
@@ -131,6 +149,14 @@ const wrong: readonly (readonly [string, RegExp, RegExp])[] = [
   ["init --node-bits 31", /--node-bits must be/, /mesh help init/],
   ["invite --uses 1001", /--uses must be a whole number from 1 to 1000/, /mesh help invite/],
   ["invite --ttl 31d", /--ttl must be a time .* from 1s to 30d/, /mesh help invite/],
+  ["invite --ttl 5", /--ttl must be a time with its unit, like 500ms, 30s/, /mesh help invite/],
+  ["ping b --interval 1", /--interval must be a time with its unit/, /mesh help ping/],
+  ["service", /needs <install\|remove>/, /mesh service <install\|remove>/],
+  ["service start", /takes one of install, remove/, /mesh service install/],
+  ["completion tcsh", /takes one of bash, zsh, fish/, /mesh completion bash/],
+  ["report a b", /takes one argument/, /mesh report \[file\]/],
+  ["up --backend fast", /--backend must be one of native, twin/, /mesh help up/],
+  ["down --force", /mesh down has no --force/, /mesh help down/],
   ["invite --ttl soon", /--ttl must be/, /mesh help invite/],
   ["invite --ttl 999ms", /--ttl must be/, /mesh help invite/],
   ["ping b --interval 1ms", /--interval must be a time .* from 10ms to 1h/, /mesh help ping/],

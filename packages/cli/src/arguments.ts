@@ -4,9 +4,11 @@ import { MAX_INVITE_SECONDS, MAX_INVITE_USES } from "@mesh/core/api";
 import {
   DEFAULT_NETWORK,
   DEFAULT_STATE_ROOT,
+  datapathBackend,
   deviceName,
   endpointText,
   type LaunchOrder,
+  type LogLevel,
   logLevel,
   nameText,
   nodeBits,
@@ -37,17 +39,29 @@ export type Command =
   | { readonly name: "help"; readonly topic?: CommandName }
   | { readonly name: "version" }
   | StartCommand
-  | (Target & { readonly name: "down" | "status" | "peers" | "routes" })
+  | (Target & { readonly name: "down" | "peers" | "routes" })
+  | (Target & { readonly name: "status"; readonly watch: boolean })
+  | (Target & { readonly name: "leave"; readonly force: boolean; readonly yes: boolean })
+  | (Target & { readonly name: "clean"; readonly logLevel?: LogLevel })
+  | (Target & { readonly name: "service"; readonly action: ServiceAction })
+  /** `file`: absolute. */
+  | (Target & { readonly name: "report"; readonly redact: boolean; readonly file?: string })
+  | { readonly name: "completion"; readonly shell: Shell; readonly json: boolean }
   | (Target & { readonly name: "invite"; readonly uses?: number; readonly ttlSeconds?: number })
   | (Target & { readonly name: "ping"; readonly node: string; readonly count: number; readonly interval: number });
+
+export type ServiceAction = "install" | "remove";
+export type Shell = "bash" | "zsh" | "fish";
 
 /** `init`, `join` or `up`: the order for the new agent, whose invite is still to be read when it is `-`. */
 export interface StartCommand {
   readonly name: "init" | "join" | "up";
-  readonly order: LaunchOrder;
+  readonly order: StartOrder;
   readonly foreground: boolean;
   readonly json: boolean;
 }
+
+type StartOrder = LaunchOrder & { readonly command: StartCommand["name"] };
 
 /** Which agent is asked, and how its answer is shown. */
 export interface Target {
@@ -94,10 +108,21 @@ export function parseArguments(args: readonly string[], surroundings: Surroundin
     case "up":
       return startCommand(flags, upOrder(flags));
     case "down":
-    case "status":
     case "peers":
     case "routes":
       return { name: word, ...flags.target() };
+    case "status":
+      return { name: word, ...flags.target(), watch: flags.has("watch") };
+    case "leave":
+      return { name: word, ...flags.target(), force: flags.has("force"), yes: flags.has("yes") };
+    case "clean":
+      return { name: word, ...flags.target(), ...present({ logLevel: flags.read("log-level", logLevel) }) };
+    case "service":
+      return { name: word, ...flags.target(), action: oneWordOf(word, rest[0], ["install", "remove"]) };
+    case "report":
+      return { name: word, ...flags.target(), redact: flags.has("redact"), ...present({ file: flags.path(rest[0]) }) };
+    case "completion":
+      return { name: word, shell: oneWordOf(word, rest[0], ["bash", "zsh", "fish"]), json: flags.has("json") };
     case "invite":
       return {
         name: word,
@@ -171,17 +196,23 @@ function checkPositionals(command: CommandName, given: readonly string[]): void 
     throw usage(positionals.length === 0 ? `mesh ${command} takes no argument.` : `mesh ${command} takes one argument.`, form);
 }
 
+function oneWordOf<const T extends string>(command: CommandName, given: string | undefined, words: readonly T[]): T {
+  const found = words.find((word) => word === given);
+  if (found === undefined) throw usage(`mesh ${command} takes one of ${words.join(", ")}.`, `Write: mesh ${command} ${words[0]}`);
+  return found;
+}
+
 function helpCommand(topic: string | undefined): Command {
   if (topic === undefined) return { name: "help" };
   if (!isCommandName(topic)) throw unknownCommand(topic);
   return { name: "help", topic };
 }
 
-function startCommand(flags: Flags, order: LaunchOrder): StartCommand {
+function startCommand(flags: Flags, order: StartOrder): StartCommand {
   return { name: order.command, order, foreground: flags.has("foreground"), json: flags.has("json") };
 }
 
-function initOrder(flags: Flags, word: string | undefined): LaunchOrder {
+function initOrder(flags: Flags, word: string | undefined): StartOrder {
   const flag = flags.text("network");
   if (word !== undefined && flag !== undefined && word !== flag) throw usage("The network is named twice.", "Write: mesh init <network>");
   const network = word === undefined ? (flags.network() ?? DEFAULT_NETWORK) : networkName(word);
@@ -194,12 +225,12 @@ function initOrder(flags: Flags, word: string | undefined): LaunchOrder {
 }
 
 /** The invite knows its network: only `--network` on the line is passed on, as a thing to check, and MESH_NETWORK is not. */
-function joinOrder(flags: Flags, invite: string): LaunchOrder {
+function joinOrder(flags: Flags, invite: string): StartOrder {
   const network = flags.has("network") ? flags.network() : undefined;
   return { command: "join", ...flags.startOptions(), invite, ...present({ network }) };
 }
 
-function upOrder(flags: Flags): LaunchOrder {
+function upOrder(flags: Flags): StartOrder {
   return { command: "up", ...flags.startOptions(), ...present({ network: flags.network() }) };
 }
 
@@ -227,10 +258,11 @@ class Flags {
     return { stateRoot: this.#stateRoot(), json: this.has("json"), ...present({ network: this.network() }) };
   }
 
-  startOptions(): Pick<LaunchOrder, "stateRoot" | "nodeName" | "tunName" | "udpPort" | "listen" | "logLevel"> {
+  startOptions(): Pick<LaunchOrder, "stateRoot" | "nodeName" | "tunName" | "backend" | "udpPort" | "listen" | "logLevel"> {
     const options = {
       nodeName: this.read("name", nameText) ?? this.read("node-name", nameText),
       tunName: this.read("tun", deviceName),
+      backend: this.read("backend", datapathBackend),
       udpPort: this.number("udp-port", portNumber),
       listen: this.read("listen", endpointText),
       logLevel: this.read("log-level", logLevel),
@@ -259,7 +291,10 @@ class Flags {
     if (text === undefined) return undefined;
     const value = parseDuration(text);
     if (value === undefined || !(value >= min && value <= max))
-      throw this.#wrong(flag, `a time like 500ms, 30s, 10m, 12h or 7d, from ${formatDuration(min)} to ${formatDuration(max)}`);
+      throw this.#wrong(
+        flag,
+        `a time with its unit, like 500ms, 30s, 10m, 12h or 7d, from ${formatDuration(min)} to ${formatDuration(max)}`,
+      );
     return value;
   }
 
@@ -268,9 +303,14 @@ class Flags {
     return ttl === undefined ? undefined : Math.round(ttl / 1_000);
   }
 
+  /** Absolute; undefined for nothing. */
+  path(given: string | undefined): string | undefined {
+    if (given === undefined || given === "") return undefined;
+    return isAbsolute(given) ? resolve(given) : resolve(this.#surroundings.directory, given);
+  }
+
   #stateRoot(): string {
-    const root = this.text("state") ?? this.#variable("MESH_STATE") ?? DEFAULT_STATE_ROOT;
-    return isAbsolute(root) ? resolve(root) : resolve(this.#surroundings.directory, root);
+    return this.path(this.text("state") ?? this.#variable("MESH_STATE")) ?? DEFAULT_STATE_ROOT;
   }
 
   #variable(name: string): string | undefined {

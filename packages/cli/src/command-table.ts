@@ -6,7 +6,7 @@ import { formatDuration } from "./duration.ts";
 interface CommandEntry {
   /** One line, for the overview. */
   readonly summary: string;
-  /** Positional arguments as shown: `<x>` is required, `[x]` is not. */
+  /** Positional arguments as shown: `<x>` is required, `[x]` is not, `<x|y>` is one of these words. */
   readonly positionals: readonly string[];
   readonly flags: readonly FlagName[];
   /** What a person should know before the first use. */
@@ -17,14 +17,43 @@ interface CommandEntry {
 interface FlagEntry {
   /** What the value is called in help; absent: the flag takes none. */
   readonly value?: string;
+  /** All possible values, for completion. */
+  readonly choices?: readonly string[];
   readonly summary: string;
 }
 
-export type CommandName = "init" | "join" | "up" | "down" | "status" | "peers" | "routes" | "invite" | "ping" | "help";
+export type CommandName =
+  | "init"
+  | "join"
+  | "leave"
+  | "up"
+  | "down"
+  | "clean"
+  | "status"
+  | "peers"
+  | "routes"
+  | "invite"
+  | "ping"
+  | "report"
+  | "service"
+  | "completion"
+  | "help";
 
-export type FlagName = CommonFlag | StartFlag | "cidr" | "node-bits" | "uses" | "ttl" | "count" | "interval";
+export type FlagName =
+  | CommonFlag
+  | StartFlag
+  | "cidr"
+  | "node-bits"
+  | "uses"
+  | "ttl"
+  | "count"
+  | "interval"
+  | "force"
+  | "yes"
+  | "watch"
+  | "redact";
 type CommonFlag = "network" | "state" | "json" | "help";
-type StartFlag = CommonFlag | "name" | "node-name" | "tun" | "udp-port" | "listen" | "log-level" | "foreground";
+type StartFlag = CommonFlag | "name" | "node-name" | "tun" | "backend" | "udp-port" | "listen" | "log-level" | "foreground";
 
 /** Of `mesh ping`. */
 export const DEFAULT_COUNT = 3;
@@ -40,7 +69,8 @@ const FLAGS: Readonly<Record<FlagName, FlagEntry>> = {
   tun: { value: "name", summary: "the tunnel's network device (default: the first free mesh0, mesh1 …)" },
   "udp-port": { value: "port", summary: "the tunnel's UDP port (default: random at first start, then kept)" },
   listen: { value: "addr:port", summary: "where the TCP control plane listens (default: everywhere, random port)" },
-  "log-level": { value: "level", summary: LOG_LEVELS.join(", ") },
+  backend: { value: "engine", choices: ["native", "twin"], summary: "native or twin (default native where it can be had; twin is slow)" },
+  "log-level": { value: "level", choices: LOG_LEVELS, summary: LOG_LEVELS.join(", ") },
   foreground: { summary: "stay, and end the agent when this command is ended" },
   cidr: { value: "prefix", summary: "IPv4 prefix of the mesh (default: a free /16 in 10.64.0.0/10)" },
   "node-bits": { value: `${NODE_BITS.min}-${NODE_BITS.max}`, summary: "length of one node's IPv4 prefix (default 24)" },
@@ -48,11 +78,15 @@ const FLAGS: Readonly<Record<FlagName, FlagEntry>> = {
   ttl: { value: "time", summary: `how long it is good, like 30m, 12h or 7d (default ${formatDuration(DEFAULT_INVITE_SECONDS * 1_000)})` },
   count: { value: "n", summary: `how many probes (default ${DEFAULT_COUNT})` },
   interval: { value: "time", summary: `time between them, like 200ms or 2s (default ${formatDuration(DEFAULT_INTERVAL)})` },
+  force: { summary: "also when this node holds the network's root key, which is lost with it" },
+  yes: { summary: "do not ask" },
+  watch: { summary: "stay, and show every change until Ctrl-C" },
+  redact: { summary: "replace public addresses and names, each by the same word everywhere" },
   help: { summary: "this text" },
 };
 
 const COMMON: readonly CommonFlag[] = ["network", "state", "json", "help"];
-const UP: readonly StartFlag[] = ["tun", "udp-port", "listen", "log-level", "foreground", ...COMMON];
+const UP: readonly StartFlag[] = ["tun", "backend", "udp-port", "listen", "log-level", "foreground", ...COMMON];
 /** A node gets its name with its number, when it becomes a member. */
 const START: readonly StartFlag[] = ["name", "node-name", ...UP];
 
@@ -74,6 +108,16 @@ const COMMANDS: Readonly<Record<CommandName, CommandEntry>> = {
     ],
     examples: ["mesh join -", "ssh gateway mesh invite | sudo mesh join -"],
   },
+  leave: {
+    summary: "end this node's membership for good, and delete its keys",
+    positionals: [],
+    flags: ["force", "yes", ...COMMON],
+    notes: [
+      "The others are told, everything on this host is undone, and the network's directory is deleted.",
+      "Only a new invite lets this host in again, as another node. Asks first on a terminal. The agent must be running.",
+    ],
+    examples: ["mesh leave", "mesh leave --network lab --yes"],
+  },
   up: {
     summary: "start the agent of a network",
     positionals: [],
@@ -88,12 +132,22 @@ const COMMANDS: Readonly<Record<CommandName, CommandEntry>> = {
     notes: ["Everything the agent changed on this host is undone. `mesh up` starts it again."],
     examples: ["mesh down"],
   },
+  clean: {
+    summary: "undo what a crashed agent left on this host",
+    positionals: [],
+    flags: ["log-level", ...COMMON],
+    notes: ["Links, addresses, routes, rules, kernel settings, its nftables table: what its journal lists. `mesh up` does it too."],
+    examples: ["mesh clean"],
+  },
   status: {
     summary: "this node, its peers, what is wrong",
     positionals: [],
-    flags: COMMON,
-    notes: ["Exit code 3 when something in the health lines is an error."],
-    examples: ["mesh status", "mesh status --json | jq '.peers[] | {name, state, path}'"],
+    flags: ["watch", ...COMMON],
+    notes: [
+      "Exit code 3 when something in the health lines is an error.",
+      "With --watch a terminal is drawn anew at each change; elsewhere a change is a line, with --json an event.",
+    ],
+    examples: ["mesh status", "mesh status --watch", "mesh status --json | jq '.peers[] | {name, state, path}'"],
   },
   peers: {
     summary: "every node with all that is known of it",
@@ -120,8 +174,42 @@ const COMMANDS: Readonly<Record<CommandName, CommandEntry>> = {
     summary: "probe a node, and say which path the probe took",
     positionals: ["<node>"],
     flags: ["count", "interval", ...COMMON],
-    notes: ["A node is its name, its address in the mesh, or 8 digits of its id. Exit code 3 when no probe was answered."],
+    notes: [
+      "A node is its name, its address in the mesh, or 8 digits of its id.",
+      "Exit code 3 when no probe was answered, or when no packet came through the tunnel.",
+    ],
     examples: ["mesh ping laptop-c", "mesh ping 10.77.3.1 --count 10 --interval 200ms"],
+  },
+  report: {
+    summary: "write one file that helps whoever looks for a fault",
+    positionals: ["[file]"],
+    flags: ["redact", ...COMMON],
+    notes: [
+      "Version, system, status, routes, metrics, the end of the log, the kernel's view. No keys, no invites.",
+      "Addresses and names stay unless --redact. Default file: mesh-report-<network>-<time>.txt, here.",
+    ],
+    examples: ["mesh report", "mesh report --redact /tmp/report.txt"],
+  },
+  service: {
+    summary: "let systemd start and watch the agent",
+    positionals: ["<install|remove>"],
+    flags: COMMON,
+    notes: [
+      "Writes /etc/systemd/system/mesh@.service, with no more rights than the agent needs, and enables mesh@<network>.",
+      "An agent that runs already goes on; the lines printed say how to hand it over.",
+    ],
+    examples: ["mesh service install", "mesh service remove --network lab"],
+  },
+  completion: {
+    summary: "print what makes a shell complete this command",
+    positionals: ["<bash|zsh|fish>"],
+    flags: ["json", "help"],
+    notes: [],
+    examples: [
+      "mesh completion bash > /etc/bash_completion.d/mesh",
+      'mesh completion zsh > "$' + '{fpath[1]}/_mesh"',
+      "mesh completion fish > ~/.config/fish/completions/mesh.fish",
+    ],
   },
   help: {
     summary: "all commands, or one of them",

@@ -2,12 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatDuration, parseDuration } from "./duration.ts";
 
-test("times are read in their units, bare numbers as seconds", () => {
+test("times are read in their units", () => {
   const right = {
     "200ms": 200,
     "0.2s": 200,
-    "90": 90_000,
-    "1.5": 1_500,
     "10m": 600_000,
     "1h30m": 5_400_000,
     "7d": 604_800_000,
@@ -17,7 +15,7 @@ test("times are read in their units, bare numbers as seconds", () => {
 });
 
 test("anything else is refused", () => {
-  for (const text of ["", "s", "1 h", "-1s", "1w", "1h30", "1e3s", ".5s", "1s ", "0x10"])
+  for (const text of ["", "5", "90", "1.5", "s", "1 h", "-1s", "1w", "1h30", "1e3s", ".5s", "1s ", "0x10"])
     assert.equal(parseDuration(text), undefined, text);
 });
 

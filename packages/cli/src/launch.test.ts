@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
 import type { LaunchOrder } from "@mesh/core/config";
-import { type LaunchOptions, type LaunchStep, launchAgent } from "./launch.ts";
+import { type LaunchOptions, type LaunchStep, launchAgent, runAgent } from "./launch.ts";
 
 let directory = "";
 let steps: LaunchStep[] = [];
@@ -208,8 +208,8 @@ test("a process that the dead agent left behind, and that holds its channel, is 
   `);
   const clock = {
     wallNow: () => 0,
-    after: (_milliseconds: number, fn: () => void) => {
-      const waiting = setImmediate(fn);
+    after: (milliseconds: number, fn: () => void) => {
+      const waiting = milliseconds < 1_000 ? setImmediate(fn) : undefined;
       return () => clearImmediate(waiting);
     },
   };
@@ -236,7 +236,7 @@ test("an agent that does not end when asked is killed", async () => {
   `);
   const onStep = ({ text }: LaunchStep): void => {
     if (text === "one") interrupter.abort();
-    else for (const fire of timers) fire();
+    else for (const fire of [...timers]) fire();
   };
   await assert.rejects(launchAgent(order(), { ...stubborn, onStep }), { message: /Interrupted/ });
   assert.ok(!lives(agentPid()));
@@ -246,6 +246,52 @@ test("an interruption before the start starts nothing", async () => {
   interrupter.abort();
   await assert.rejects(launchAgent(order(), options("stay();")), { message: /Interrupted/ });
   assert.ok(!existsSync(join(directory, "pids")));
+});
+
+test("an agent that says nothing for 30 s is stopped, and told with its process number and log; each word gives it 30 s more", async () => {
+  const waits: number[] = [];
+  const clock = {
+    wallNow: () => 0,
+    after: (milliseconds: number, fn: () => void) => {
+      waits.push(milliseconds);
+      // Time passes at the second word's wait.
+      const waiting = waits.length === 2 ? setImmediate(fn) : undefined;
+      return () => clearImmediate(waiting);
+    },
+  };
+  const silent = options('say({ type: "step", text: "one", ms: 1 }); stay();', { clock });
+  const log = join(directory, "lab", "agent.log");
+  mkdirSync(join(directory, "lab"));
+  writeFileSync(log, "");
+  await assert.rejects(launchAgent(order(), silent), (error: Error & { hint?: string }) => {
+    assert.equal(error.message, `The agent, process ${agentPid()}, said nothing for 30 s while it was starting, and was stopped.`);
+    assert.ok(error.hint?.includes(log));
+    return true;
+  });
+  assert.deepEqual(waits.slice(0, 2), [30_000, 30_000]);
+  assert.ok(!lives(agentPid()));
+  waits.length = 1;
+  rmSync(log);
+  await assert.rejects(launchAgent(order(), options("stay();", { clock })), {
+    hint: `It has written no log: can directories be made in ${directory}?`,
+  });
+});
+
+test("an order that is carried out and done: by its end, or by the end after it said ready", async () => {
+  const cleaning = order({ command: "clean" });
+  await runAgent(cleaning, options('say({ type: "step", text: "removed mesh0", ms: 1 });'));
+  assert.deepEqual(
+    steps.map(({ text }) => text),
+    ["removed mesh0"],
+  );
+  await runAgent(cleaning, options('say({ type: "ready", network: "lab", socket: "/s", ms: 2 });'));
+  await assert.rejects(runAgent(cleaning, options('say({ type: "failed", error: { code: "host/not-root", message: "m" } });')), {
+    code: "host/not-root",
+  });
+  await assert.rejects(runAgent(cleaning, options('throw new Error("no journal.");')), {
+    code: "agent/start-failed",
+    message: "The agent ended before it was done (exit code 1): Error: no journal.",
+  });
 });
 
 for (const [what, words] of [

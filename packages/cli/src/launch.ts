@@ -5,13 +5,14 @@
  *     means; the agent outlives it;
  *  2. the order, invite included, goes to its standard input as one line and the input ends;
  *  3. progress comes back on descriptor 3, one JSON line each;
- *  4. `ready` ends the following; `failed`, an end without a word, and an interruption end the agent too.
+ *  4. `ready` ends the following; `failed`, an end without a word, an interruption, and silence for too long end the agent too.
  *
  * The agent writes its own log. Its standard error is only what the runtime itself says when it dies: into the network's
  * log where there is one already, else into a file without a name. Both go on taking what is written when this command
  * has ended; a pipe would not, and would end the agent at its next warning.
  */
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { agentFiles, type LaunchOrder, type LaunchProgress, launchProgress } from "@mesh/core/config";
 import { MeshError, meshErrorOf } from "@mesh/core/errors";
@@ -20,6 +21,22 @@ import type { AgentProgram, CommandClock, EndSignal } from "./surroundings.ts";
 
 /** Milliseconds an agent that is to end may take for undoing what it did to the host; its parts are bounded by 3 s each. */
 const STOP_TIMEOUT = 10_000;
+
+/** Milliseconds from SIGKILL until an agent is given up: one that waits for a dead disk cannot even be killed. */
+const KILL_TIMEOUT = 2_000;
+
+/**
+ * Milliseconds without a word from a starting agent until it is taken to hang. Its own longest waits are shorter; while it
+ * asks a member to let it in, that is reaching it and 25 s for the answer.
+ */
+const SILENCE_TIMEOUT: Readonly<Record<LaunchOrder["command"], number>> = { init: 30_000, join: 45_000, up: 30_000, clean: 30_000 };
+
+/**
+ * An agent rests most of its life, and packets are not JavaScript's: a young generation of 1 MB instead of 16 and one arena of
+ * malloc instead of eight cost it nothing that can be measured, and save 20 to 40 MB (docs/results.md).
+ */
+const FRUGAL_FLAGS: readonly string[] = ["--max-semi-space-size=1"];
+const FRUGAL_ENVIRONMENT: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: "1" };
 
 /** Milliseconds for reading what a dead agent had still written: it is in the kernel's buffer already. */
 const DRAIN_TIMEOUT = 200;
@@ -59,25 +76,59 @@ interface Ending {
 
 /** Throws what the agent says, or MeshError `agent/start-failed`; no agent is left then. */
 export async function launchAgent(order: LaunchOrder, options: LaunchOptions): Promise<LaunchedAgent> {
+  return await follow(order, options, ({ child, ended, outcome }) => {
+    if (outcome.type === "ready") return launched({ child, ended, clock: options.clock }, outcome);
+    const { reason, ending } = outcome;
+    throw startFailed(`The agent ended while it was starting (${writeEnding(ending)})${reason}.`, order);
+  });
+}
+
+/** For an order that the agent carries out and then ends: waits for that. Throws as {@link launchAgent}. */
+export async function runAgent(order: LaunchOrder, options: LaunchOptions): Promise<void> {
+  await follow(order, options, async ({ ended, outcome }) => {
+    const ending = outcome.type === "ended" ? outcome.ending : await ended;
+    const reason = outcome.type === "ended" ? outcome.reason : "";
+    if (ending.code !== 0) throw startFailed(`The agent ended before it was done (${writeEnding(ending)})${reason}.`, order);
+  });
+}
+
+interface Followed {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ending>;
+  /** `reason`: the last words of one that just ended. */
+  readonly outcome:
+    | Extract<Outcome, { readonly type: "ready" }>
+    | { readonly type: "ended"; readonly ending: Ending; readonly reason: string };
+}
+
+async function follow<T>(order: LaunchOrder, options: LaunchOptions, then: (followed: Followed) => T | Promise<T>): Promise<T> {
   const log = logOf(order);
   if (options.interrupted.aborted) throw interruption(log);
   const lastWords = openLastWords(log);
   try {
     const child = spawnAgent(order, options, lastWords.descriptor);
     const ended = endOf(child);
-    const outcome = await firstOutcome(child, ended, options);
+    const outcome = await firstOutcome({ child, ended, command: order.command }, options);
     switch (outcome.type) {
       case "ready":
-        return launched({ child, ended, clock: options.clock }, outcome);
+        return await then({ child, ended, outcome });
+      case "ended":
+        return await then({ child, ended, outcome: { type: "ended", ending: outcome, reason: lastWords.read() } });
       case "failed":
         await finish(child, ended, options.clock);
         throw meshErrorOf(outcome.error);
-      case "ended":
-        throw startFailed(`The agent ended while it was starting (${writeEnding(outcome)})${lastWords.read()}.`, order);
       case "interrupted":
         child.kill("SIGTERM");
         await finish(child, ended, options.clock);
         throw interruption(log);
+      case "silent": {
+        child.kill("SIGTERM");
+        const what = (await finish(child, ended, options.clock)) ? "was stopped" : "could not be stopped";
+        const seconds = SILENCE_TIMEOUT[order.command] / 1_000;
+        const message = `The agent, process ${child.pid}, said nothing for ${seconds} s while it was starting, and ${what}.`;
+        if (log !== undefined && !existsSync(log)) throw withoutLog(message, order);
+        throw startFailed(message, order);
+      }
       case "garbled":
         child.kill("SIGTERM");
         await finish(child, ended, options.clock);
@@ -92,13 +143,14 @@ type Outcome =
   | Extract<LaunchProgress, { readonly type: "ready" | "failed" }>
   | ({ readonly type: "ended" } & Ending)
   | { readonly type: "interrupted" }
+  | { readonly type: "silent" }
   | { readonly type: "garbled" };
 
 function spawnAgent(order: LaunchOrder, { program, env, foreground }: LaunchOptions, lastWords: number): ChildProcess {
-  const child = spawn(program.runtime, [program.entry], {
+  const child = spawn(program.runtime, [...FRUGAL_FLAGS, program.entry], {
     cwd: "/",
     detached: true,
-    env: { ...env },
+    env: { ...FRUGAL_ENVIRONMENT, ...env },
     stdio: ["pipe", foreground ? "inherit" : "ignore", foreground ? "inherit" : lastWords, "pipe"],
   });
   // An agent that died at once closes its input before the order is written; its end says more than EPIPE.
@@ -114,16 +166,30 @@ async function endOf(child: ChildProcess): Promise<Ending> {
   });
 }
 
-async function firstOutcome(child: ChildProcess, ended: Promise<Ending>, options: LaunchOptions): Promise<Outcome> {
+interface Starting {
+  readonly child: ChildProcess;
+  readonly ended: Promise<Ending>;
+  readonly command: LaunchOrder["command"];
+}
+
+async function firstOutcome({ child, ended, command }: Starting, options: LaunchOptions): Promise<Outcome> {
   const { clock, interrupted, onStep } = options;
   const channel = child.stdio[3] as Readable;
-  return await new Promise((resolve) => {
+  let cancelSilence = (): void => {};
+  const outcome = await new Promise<Outcome>((resolve) => {
+    const expectWord = (): void => {
+      cancelSilence();
+      cancelSilence = clock.after(SILENCE_TIMEOUT[command], () => resolve({ type: "silent" }));
+    };
+    expectWord();
     interrupted.addEventListener("abort", () => resolve({ type: "interrupted" }), { once: true });
     const lines = lineReader(channel, (line) => {
       const progress = parseProgress(line);
       if (progress === undefined) resolve({ type: "garbled" });
-      else if (progress.type === "step") onStep(progress);
-      else resolve(progress);
+      else if (progress.type === "step") {
+        expectWord();
+        onStep(progress);
+      } else resolve(progress);
     });
     void ended.then(async (ending) => {
       const cancel = clock.after(DRAIN_TIMEOUT, () => channel.destroy());
@@ -132,6 +198,8 @@ async function firstOutcome(child: ChildProcess, ended: Promise<Ending>, options
       resolve({ type: "ended", ...ending });
     });
   });
+  cancelSilence();
+  return outcome;
 }
 
 /** Resolves when the channel has ended; a process that the agent left behind may hold its other end open. */
@@ -187,12 +255,20 @@ function launched({ child, ended, clock }: AgentProcess, ready: Pick<LaunchedAge
   };
 }
 
-/** Waits for the agent's end; one that does not come to it is killed, by its process number. */
-async function finish(child: ChildProcess, ended: Promise<Ending>, clock: CommandClock): Promise<void> {
-  const cancel = clock.after(STOP_TIMEOUT, () => child.kill("SIGKILL"));
-  await ended;
+/** Waits for the agent's end; one that does not come to it is killed, by its process number. False when even that did not end it. */
+async function finish(child: ChildProcess, ended: Promise<Ending>, clock: CommandClock): Promise<boolean> {
+  const { promise: givenUp, resolve: giveUp } = Promise.withResolvers<false>();
+  let cancelGivingUp = (): void => {};
+  const cancel = clock.after(STOP_TIMEOUT, () => {
+    child.kill("SIGKILL");
+    cancelGivingUp = clock.after(KILL_TIMEOUT, () => giveUp(false));
+  });
+  const hasEnded = await Promise.race([ended.then(() => true), givenUp]);
   cancel();
+  cancelGivingUp();
   child.stdio[3]?.destroy();
+  if (!hasEnded) child.unref();
+  return hasEnded;
 }
 
 /** What a launch throws that a person ended. */
@@ -210,6 +286,11 @@ function startFailed(message: string, order: LaunchOrder): MeshError {
   const log = logOf(order);
   const place = log ?? `agent.log in the directory of its network, in ${order.stateRoot}`;
   return new MeshError("agent/start-failed", message, log === undefined ? {} : { log }, { hint: `Its log may say more: ${place}` });
+}
+
+/** It did not even come to writing its log, which is among the first things it does. */
+function withoutLog(message: string, { stateRoot }: LaunchOrder): MeshError {
+  return new MeshError("agent/start-failed", message, {}, { hint: `It has written no log: can directories be made in ${stateRoot}?` });
 }
 
 /** undefined where only the invite knows the network. */

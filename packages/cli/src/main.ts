@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { run } from "./run.ts";
-import type { EndSignal, Output, Surroundings } from "./surroundings.ts";
+import type { CommandOutcome, EndSignal, Output, Surroundings } from "./surroundings.ts";
 
 const END_SIGNALS: readonly EndSignal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
@@ -20,6 +20,14 @@ const surroundings: Surroundings = {
   },
   agent: { runtime: process.execPath, entry: fileURLToPath(new URL("../../agent/src/main.ts", import.meta.url)) },
   openInput: () => ({ isTerminal: process.stdin.isTTY === true, [Symbol.asyncIterator]: () => process.stdin[Symbol.asyncIterator]() }),
+  host: {
+    command: fileURLToPath(import.meta.url),
+    unitDirectory: "/etc/systemd/system",
+    systemdMark: "/run/systemd/system",
+    proc: "/proc",
+    osRelease: "/etc/os-release",
+    run: runCommand,
+  },
   onEndRequest: (fn) => {
     for (const signal of END_SIGNALS) process.on(signal, fn);
     return () => {
@@ -34,8 +42,25 @@ const surroundings: Surroundings = {
 
 process.exitCode = await run(process.argv.slice(2), surroundings);
 
+/** systemd gives a unit 90 s to start; what takes longer has gone wrong. */
+async function runCommand(command: string, args: readonly string[]): Promise<CommandOutcome> {
+  const { execFile } = await import("node:child_process");
+  return await new Promise((resolve) => {
+    execFile(command, [...args], { timeout: 90_000, maxBuffer: 1_048_576 }, (error, stdout, stderr) => {
+      const code = error === null ? 0 : error.code;
+      resolve({ code: typeof code === "number" ? code : undefined, output: stdout + stderr });
+    });
+  });
+}
+
 function outputOf(stream: NodeJS.WriteStream): Output {
   // `mesh peers | head -1` ends the reader early, and that is nobody's error.
   stream.on("error", () => {});
-  return { isTerminal: stream.isTTY === true, write: (text) => void stream.write(text) };
+  return {
+    isTerminal: stream.isTTY === true,
+    get rows() {
+      return stream.isTTY ? stream.rows : undefined;
+    },
+    write: (text) => void stream.write(text),
+  };
 }

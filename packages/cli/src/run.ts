@@ -36,7 +36,22 @@ async function runCommand(command: Command, surroundings: Surroundings): Promise
     case "join":
     case "up":
       return await runStart(command, surroundings);
+    case "leave":
+      return await runLeave(command, surroundings);
+    case "clean":
+      return await runClean(command, surroundings);
+    case "service":
+      return await runService(command, surroundings);
+    case "report":
+      return await runReport(command, surroundings);
+    case "completion": {
+      const { renderCompletion } = await import("./render/completion.ts");
+      const script = renderCompletion(command.shell);
+      print({ version: 1, shell: command.shell, script }, command.json ? undefined : script, stdout);
+      return 0;
+    }
     case "status": {
+      if (command.watch) return await runWatch(command, surroundings);
       const [{ fetchStatus }, { renderStatus }] = await Promise.all([import("./commands/status.ts"), import("./render/status.ts")]);
       const view = await fetchStatus(await agentOf(command));
       print(view, command.json ? undefined : renderStatus(view, styleOf(stdout, surroundings)), stdout);
@@ -71,7 +86,7 @@ async function runCommand(command: Command, surroundings: Surroundings): Promise
         if (!command.json) stdout.write(renderPing(view, style));
       });
       print(summary, command.json ? undefined : renderPingSummary(summary), stdout);
-      return summary.answered === 0 ? 3 : 0;
+      return summary.answered === 0 || summary.pings.some(({ throughTunnel }) => throughTunnel === false) ? 3 : 0;
     }
     case "down": {
       const { stopAgent } = await import("./commands/down.ts");
@@ -84,6 +99,103 @@ async function runCommand(command: Command, surroundings: Surroundings): Promise
       );
       return 0;
     }
+  }
+}
+
+type CommandOf<Name extends Command["name"]> = Extract<Command, { readonly name: Name }>;
+
+async function runLeave(command: CommandOf<"leave">, surroundings: Surroundings): Promise<ExitCode> {
+  const { stdout, stderr, clock } = surroundings;
+  const [{ isConfirmed, leave }, { renderLeft, renderQuestion }] = await Promise.all([
+    import("./commands/leave.ts"),
+    import("./render/leave.ts"),
+  ]);
+  const agent = await agentOf(command);
+  if (!command.yes) {
+    const input = surroundings.openInput();
+    if (input.isTerminal) {
+      stderr.write(renderQuestion(agent.network));
+      if (!(await isConfirmed(input))) {
+        stderr.write("Nothing was done.\n");
+        return 1;
+      }
+    }
+  }
+  const view = await leave({ agent, clock, force: command.force });
+  print({ version: 1, ...view }, command.json ? undefined : renderLeft(view), stdout);
+  return 0;
+}
+
+async function runClean(command: CommandOf<"clean">, surroundings: Surroundings): Promise<ExitCode> {
+  const { stdout, stderr, clock, env, agent: program } = surroundings;
+  const [{ cleanHost }, { renderCleaned, renderStep }] = await Promise.all([import("./commands/clean.ts"), import("./render/start.ts")]);
+  const { network, socket } = await agentOf(command);
+  const { stateRoot, logLevel } = command;
+  const order = { command: "clean", stateRoot, network, ...(logLevel === undefined ? {} : { logLevel }) } as const;
+  const style = styleOf(stderr, surroundings);
+  const onStep = (step: Parameters<typeof renderStep>[0]): void => {
+    if (!command.json) stderr.write(renderStep(step, style));
+  };
+  const interruption = new AbortController();
+  const stopListening = surroundings.onEndRequest(() => interruption.abort());
+  try {
+    const view = await cleanHost(order, socket, { program, env, clock, foreground: false, interrupted: interruption.signal, onStep });
+    print(view, command.json ? undefined : renderCleaned(view), stdout);
+    return 0;
+  } finally {
+    stopListening();
+  }
+}
+
+async function runService(command: CommandOf<"service">, { stdout, host, agent: program }: Surroundings): Promise<ExitCode> {
+  const [{ installService, removeService }, { renderService }] = await Promise.all([
+    import("./commands/service.ts"),
+    import("./render/service.ts"),
+  ]);
+  const { network, socket } = await agentOf(command);
+  const act = command.action === "install" ? installService : removeService;
+  const view = await act({ network, stateRoot: command.stateRoot, socket, host, program });
+  print(view, command.json ? undefined : renderService(view), stdout);
+  return 0;
+}
+
+async function runReport(command: CommandOf<"report">, surroundings: Surroundings): Promise<ExitCode> {
+  const { stdout, host, clock, directory } = surroundings;
+  const { writeReport } = await import("./commands/report.ts");
+  const agent = await agentOf(command);
+  const { network } = agent;
+  const now = clock.wallNow();
+  const file = command.file ?? `${directory}/mesh-report-${network}-${new Date(now).toISOString().replace(/[-:]|\..*/g, "")}.txt`;
+  const files = agentFiles(command.stateRoot, network);
+  const view = await writeReport({ network, agent, files, host, now, redact: command.redact, file });
+  const kept = view.redacted
+    ? "Public addresses and names are replaced."
+    : "It holds addresses and names; mesh report --redact replaces them.";
+  print(view, command.json ? undefined : `${view.file} is written. No keys are in it. ${kept}\nRead it before you send it.\n`, stdout);
+  return 0;
+}
+
+async function runWatch(command: CommandOf<"status">, surroundings: Surroundings): Promise<ExitCode> {
+  const { stdout, clock } = surroundings;
+  const [{ watchEvents, watchStatus }, { renderEvents, renderScreen }] = await Promise.all([
+    import("./commands/watch.ts"),
+    import("./render/watch.ts"),
+  ]);
+  const interruption = new AbortController();
+  const stopListening = surroundings.onEndRequest(() => interruption.abort());
+  const options = { clock, interrupted: interruption.signal };
+  try {
+    const agent = await agentOf(command);
+    if (command.json) {
+      await watchEvents(agent, options, (events) => stdout.write(events.map((event) => `${JSON.stringify(event)}\n`).join("")));
+    } else if (stdout.isTerminal) {
+      await watchStatus(agent, options, (status) => stdout.write(renderScreen(status, stdout.rows, styleOf(stdout, surroundings))));
+    } else {
+      await watchEvents(agent, options, (events) => stdout.write(renderEvents(events, styleOf(stdout, surroundings))));
+    }
+    return 0;
+  } finally {
+    stopListening();
   }
 }
 
@@ -133,7 +245,8 @@ interface NetworkAgent extends Agent {
 
 async function agentOf(target: Target): Promise<NetworkAgent> {
   const network = await networkOf(target);
-  return { network, socket: agentFiles(target.stateRoot, network).socket };
+  const { socket, log } = agentFiles(target.stateRoot, network);
+  return { network, socket, log };
 }
 
 async function networkOf(target: { readonly stateRoot: string; readonly network?: string }): Promise<string> {

@@ -25,6 +25,8 @@ interface ErrorDetails {
   "invite/refused": { readonly reason: string };
   "invite/unreachable": { readonly tried: readonly string[] };
   "invite/not-admin": Record<string, never>;
+  /** Leaving would destroy the only copy of the root key that is known here. */
+  "leave/holds-root": Record<string, never>;
   "peer/unknown": { readonly wanted: string };
 }
 

@@ -251,22 +251,39 @@ napi_value is_dual_stack(napi_env env, napi_callback_info info) {
   return engine == nullptr ? nullptr : make_boolean(env, engine->is_dual_stack());
 }
 
-// publishTable(handle, slots: Uint8Array of u16, routes: Uint8Array of {version u8, length u8, slot u16, address 16 B}).
-// Numbers are little-endian; an IPv4 address fills the first 4 bytes.
-napi_value publish_table(napi_env env, napi_callback_info info) {
-  constexpr size_t kRouteBytes = 20;
-  const Arguments<3> arguments(env, info);
+// setHandshakeKey(handle, publicKey: 32 bytes)
+napi_value set_handshake_key(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
   Engine* engine = arguments.engine();
   if (engine == nullptr) return nullptr;
-  const std::span<uint8_t> packed_slots = arguments.bytes(1);
-  const std::span<uint8_t> packed_routes = arguments.bytes(2);
-  std::vector<uint16_t> slots;
-  std::vector<mesh::Route> routes;
-  bool is_valid = packed_slots.size() % 2 == 0 && packed_routes.size() % kRouteBytes == 0;
-  for (size_t i = 0; is_valid && i < packed_slots.size(); i += 2) {
-    slots.push_back(mesh::load_le<uint16_t>(&packed_slots[i]));
-    is_valid = slots.back() < mesh::kMaxPeers;
+  const std::span<uint8_t> key = arguments.bytes(1);
+  if (key.size() == mesh::kKeyBytes) engine->set_handshake_key(key);
+  else refuse(env, "a public key has 32 bytes");
+  return nullptr;
+}
+
+// Slots of u16, little-endian. False when one is out of range.
+bool decode_slots(std::span<const uint8_t> packed, std::vector<uint16_t>& slots) {
+  for (size_t i = 0; i + 2 <= packed.size(); i += 2) {
+    slots.push_back(mesh::load_le<uint16_t>(&packed[i]));
+    if (slots.back() >= mesh::kMaxPeers) return false;
   }
+  return packed.size() % 2 == 0;
+}
+
+// publishTable(handle, slots: Uint8Array of u16, roaming: the same, routes: Uint8Array of {version u8, length u8, slot u16,
+// address 16 B}). Numbers are little-endian; an IPv4 address fills the first 4 bytes.
+napi_value publish_table(napi_env env, napi_callback_info info) {
+  constexpr size_t kRouteBytes = 20;
+  const Arguments<4> arguments(env, info);
+  Engine* engine = arguments.engine();
+  if (engine == nullptr) return nullptr;
+  const std::span<uint8_t> packed_routes = arguments.bytes(3);
+  std::vector<uint16_t> slots;
+  std::vector<uint16_t> roaming;
+  std::vector<mesh::Route> routes;
+  bool is_valid = decode_slots(arguments.bytes(1), slots) && decode_slots(arguments.bytes(2), roaming) &&
+                  packed_routes.size() % kRouteBytes == 0;
   for (size_t i = 0; is_valid && i < packed_routes.size(); i += kRouteBytes) {
     const uint8_t* at = &packed_routes[i];
     const bool is_v6 = at[0] == 6;
@@ -280,7 +297,7 @@ napi_value publish_table(napi_env env, napi_callback_info info) {
     refuse(env, "malformed table");
     return nullptr;
   }
-  engine->publish(slots, routes);
+  engine->publish({.slots = slots, .roaming = roaming, .routes = routes});
   return nullptr;
 }
 
@@ -389,6 +406,7 @@ NAPI_MODULE_INIT() {
       {"now", now},
       {"udpPort", udp_port},
       {"isDualStack", is_dual_stack},
+      {"setHandshakeKey", set_handshake_key},
       {"publishTable", publish_table},
       {"setEndpoint", set_endpoint},
       {"installSession", install_session},

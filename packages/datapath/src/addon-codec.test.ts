@@ -4,15 +4,21 @@ import { type Endpoint, type ForwardingRoute, MAX_PEERS, parseEndpoint, parsePre
 import { decodeExceptions, encodeEndpoint, encodeTable, readCounters, readTraffic, STATS_WORDS } from "./addon-codec.ts";
 
 test("a table is packed as binding.cc reads it", () => {
-  const { slots, routes } = encodeTable({ peers: [1, 0x1234, 1], routes: [route("10.1.2.0/24", 0x1234), route("fd00::/8", 1)] });
+  const table = { peers: [1, 0x1234, 1], roaming: [0x1234, 0x1234], routes: [route("10.1.2.0/24", 0x1234), route("fd00::/8", 1)] };
+  const { slots, roaming, routes } = encodeTable(table);
   assert.equal(hex(slots), "01003412");
+  assert.equal(hex(roaming), "3412");
   assert.equal(hex(routes), `0418${"3412"}0a010200${"00".repeat(12)}` + `0608${"0100"}fd${"00".repeat(15)}`);
-  assert.deepEqual(encodeTable({ peers: [], routes: [] }), { slots: new Uint8Array(), routes: new Uint8Array() });
+  const empty = new Uint8Array();
+  assert.deepEqual(encodeTable({ peers: [], roaming: [], routes: [] }), { slots: empty, roaming: empty, routes: empty });
 });
 
 test("a table that contradicts itself is a RangeError", () => {
-  assert.throws(() => encodeTable({ peers: [1], routes: [route("10.0.0.0/8", 2)] }), RangeError);
-  for (const slot of [-1, 1.5, MAX_PEERS, Number.NaN]) assert.throws(() => encodeTable({ peers: [slot], routes: [] }), RangeError);
+  assert.throws(() => encodeTable({ peers: [1], roaming: [], routes: [route("10.0.0.0/8", 2)] }), RangeError);
+  assert.throws(() => encodeTable({ peers: [1], roaming: [2], routes: [] }), RangeError);
+  for (const slot of [-1, 1.5, MAX_PEERS, Number.NaN]) {
+    assert.throws(() => encodeTable({ peers: [slot], roaming: [], routes: [] }), RangeError);
+  }
 });
 
 test("an endpoint is 16 bytes of address and a big-endian port", () => {
@@ -44,6 +50,7 @@ test("counters are summed over their writers, traffic is read from the slot's ow
   const counters = readCounters(stats);
   assert.equal(counters.udpMalformed, 0 + 16 + 32);
   assert.equal(counters.exceptionsLost, 12 + 28 + 44);
+  assert.equal(counters.sourceOverBudget, 15 + 31 + 47);
   const last = STATS_WORDS - 16;
   for (let word = 0; word < 16; word++) stats[last + word] = BigInt(word + 1);
   assert.deepEqual(readTraffic(stats, MAX_PEERS - 1), {

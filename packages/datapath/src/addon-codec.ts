@@ -26,15 +26,16 @@ export const STATS_WORDS: number = COUNTER_BLOCKS * COUNTER_BLOCK_WORDS + MAX_PE
 
 export interface EncodedTable {
   readonly slots: Uint8Array;
+  readonly roaming: Uint8Array;
   readonly routes: Uint8Array;
 }
 
-/** Throws RangeError when a slot is out of range or a route leads to a slot that is not among the peers. */
+/** Throws RangeError when a slot is out of range, or one that roams or that a route leads to is not among the peers. */
 export function encodeTable(table: ForwardingTable): EncodedTable {
   const peers = new Set(table.peers);
-  const slots = new Uint8Array(peers.size * 2);
-  const slotsView = new DataView(slots.buffer);
-  for (const [i, slot] of [...peers].entries()) slotsView.setUint16(i * 2, checkSlot(slot), true);
+  const slots = encodeSlots(peers);
+  for (const slot of table.roaming) if (!peers.has(slot)) throw new RangeError(`slot ${slot} roams, and has no peer`);
+  const roaming = encodeSlots(new Set(table.roaming));
   const routes = new Uint8Array(table.routes.length * ROUTE_BYTES);
   const routesView = new DataView(routes.buffer);
   for (const [i, { prefix, slot }] of table.routes.entries()) {
@@ -45,7 +46,14 @@ export function encodeTable(table: ForwardingTable): EncodedTable {
     routesView.setUint16(at + 2, slot, true);
     routes.set(ipBytes(prefix.ip), at + 4);
   }
-  return { slots, routes };
+  return { slots, roaming, routes };
+}
+
+function encodeSlots(slots: ReadonlySet<PeerSlot>): Uint8Array {
+  const bytes = new Uint8Array(slots.size * 2);
+  const view = new DataView(bytes.buffer);
+  for (const [i, slot] of [...slots].entries()) view.setUint16(i * 2, checkSlot(slot), true);
+  return bytes;
 }
 
 /** Address (16 B), then the port, big-endian; nothing for no endpoint. */

@@ -6,8 +6,10 @@ export interface Addon {
   now(): number;
   udpPort(handle: AddonHandle): number;
   isDualStack(handle: AddonHandle): boolean;
-  /** Slots: u16 each. Routes: ROUTE_BYTES each. */
-  publishTable(handle: AddonHandle, slots: Uint8Array, routes: Uint8Array): void;
+  /** 32 B. */
+  setHandshakeKey(handle: AddonHandle, publicKey: Uint8Array): void;
+  /** Slots and roaming slots: u16 each. Routes: ROUTE_BYTES each. */
+  publishTable(handle: AddonHandle, slots: Uint8Array, roaming: Uint8Array, routes: Uint8Array): void;
   /** Empty: none. False: no peer has the slot. */
   setEndpoint(handle: AddonHandle, slot: number, endpoint: Uint8Array): boolean;
   /** Wipes the keys. False: no peer has the slot, or the index is in use. */

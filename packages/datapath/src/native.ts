@@ -66,9 +66,14 @@ class NativeDatapath implements Datapath {
     return this.#addon.now();
   }
 
+  setHandshakeKey(publicKey: Uint8Array): void {
+    if (publicKey.length !== 32) throw new RangeError("a public key has 32 bytes");
+    this.#addon.setHandshakeKey(this.#open(), publicKey);
+  }
+
   publishTable(table: ForwardingTable): void {
-    const { slots, routes } = encodeTable(table);
-    this.#addon.publishTable(this.#open(), slots, routes);
+    const { slots, roaming, routes } = encodeTable(table);
+    this.#addon.publishTable(this.#open(), slots, roaming, routes);
   }
 
   setEndpoint(slot: PeerSlot, endpoint: Endpoint | undefined): void {

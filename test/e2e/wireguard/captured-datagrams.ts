@@ -3,7 +3,9 @@ import { mustRun } from "../lab/run-command.ts";
 
 export interface CapturedDatagram {
   readonly from: string;
+  readonly fromPort: number;
   readonly to: string;
+  readonly toPort: number;
   /** UDP payload, bytes. */
   readonly length: number;
 }
@@ -12,9 +14,13 @@ export interface CapturedDatagram {
 export async function capturedDatagrams(capture: Capture): Promise<readonly CapturedDatagram[]> {
   await capture.stop();
   const text = await mustRun("tcpdump", ["-n", "-t", "-r", capture.file, "udp"]);
-  return [...text.matchAll(/^IP6? ([\da-f.:]+)\.\d+ > ([\da-f.:]+)\.\d+: UDP, length (\d+)$/gm)].map(([, from = "", to = "", length]) => ({
-    from,
-    to,
-    length: Number(length),
-  }));
+  return [...text.matchAll(/^IP6? ([\da-f.:]+)\.(\d+) > ([\da-f.:]+)\.(\d+): UDP, length (\d+)$/gm)].map(
+    ([, from = "", fromPort, to = "", toPort, length]) => ({
+      from,
+      fromPort: Number(fromPort),
+      to,
+      toPort: Number(toPort),
+      length: Number(length),
+    }),
+  );
 }

@@ -21,6 +21,8 @@ const MTU = 1_420;
 export interface PairOptions {
   /** Which ends are told where the other one is; both unless told. */
   readonly knowing?: readonly End[];
+  /** Further hosts of the lab. */
+  readonly others?: readonly string[];
   /** Family of the outer datagrams; 4 unless told. */
   readonly outer?: 4 | 6;
   /** What each end is told instead of the truth. */
@@ -33,23 +35,25 @@ export interface Pair {
   readonly lab: Lab;
   readonly ours: OurSide;
   readonly stock: StockSide;
+  /** In base64. */
+  readonly publicKeys: Readonly<Record<End, string>>;
 }
 
 /** Runs one test on a fresh pair; all of it is gone afterwards. */
 export async function withPair(t: TestContext, options: PairOptions, body: (pair: Pair) => Promise<void>): Promise<void> {
-  await withLab(t, routedCore(["ours", "stock"]), async (lab) => {
-    const { ours, stock } = makePair(lab, options);
+  await withLab(t, routedCore(["ours", "stock", ...(options.others ?? [])]), async (lab) => {
+    const { ours, stock, publicKeys } = makePair(lab, options);
     lab.onCollect((directory) => writeFile(join(directory, "stock.log"), stock.log));
     try {
       await Promise.all([ours.start(), stock.start()]);
-      await body({ lab, ours, stock });
+      await body({ lab, ours, stock, publicKeys });
     } finally {
       await stock.stop();
     }
   });
 }
 
-function makePair(lab: Lab, options: PairOptions): { readonly ours: OurSide; readonly stock: StockSide } {
+function makePair(lab: Lab, options: PairOptions): Omit<Pair, "lab"> {
   const { knowing = ["ours", "stock"], outer = 4 } = options;
   const keys = { ours: makeKeys(), stock: makeKeys() };
   // The control socket of wireguard-go is named after the device and shared by all namespaces.
@@ -66,6 +70,7 @@ function makePair(lab: Lab, options: PairOptions): { readonly ours: OurSide; rea
     privateKey: keys[end].privateKey,
   });
   return {
+    publicKeys: { ours: keys.ours.publicKey, stock: keys.stock.publicKey },
     ours: new OurSide(lab, "ours", { tunName: device, ...common("ours"), peer: { ...about("stock"), ...options.ours } }),
     stock: new StockSide(lab, "stock", { device, ...common("stock"), peer: { ...about("ours"), ...options.stock } }),
   };

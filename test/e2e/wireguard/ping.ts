@@ -45,6 +45,6 @@ interface Asked {
 async function answers(host: LabHost, target: string, { options, waiting }: Asked): Promise<readonly number[]> {
   const { count = 1, size = 56, interval = INTERVAL, from } = options;
   const words = ["-n", "-c", count, "-s", size, "-i", interval, ...waiting, ...(from === undefined ? [] : ["-I", from]), target];
-  const { stdout } = await host.run("ping", words.map(String), { timeout: 60_000 });
+  const { stdout } = await host.run("ping", words.map(String), { timeout: 60_000 + count * interval * 1_000 });
   return [...stdout.matchAll(/bytes from .* icmp_seq=(\d+) /g)].map(([, sequence]) => Number(sequence));
 }

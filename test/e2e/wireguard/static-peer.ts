@@ -37,6 +37,8 @@ export interface StaticPeerOrder {
     readonly presharedKey?: string;
     readonly endpoint?: string;
     readonly allowedIps: readonly string[];
+    /** The engine sends to wherever the peer's last authentic packet came from. */
+    readonly isRoaming?: boolean;
   };
 }
 
@@ -72,7 +74,8 @@ interface StaticPeer {
 function openStaticPeer(order: StaticPeerOrder): StaticPeer {
   const { tunName, mtu, udpPort, peer } = order;
   const crypto = nodeCrypto();
-  const sessions = new SessionTable({ crypto, random: nodeRandom(), key: crypto.agreementKey(fromBase64(order.privateKey)) });
+  const key = crypto.agreementKey(fromBase64(order.privateKey));
+  const sessions = new SessionTable({ crypto, random: nodeRandom(), key });
   const datapath = openDatapath({
     tunName,
     mtu,
@@ -93,8 +96,10 @@ function openStaticPeer(order: StaticPeerOrder): StaticPeer {
     },
   });
 
+  datapath.setHandshakeKey(key.publicKey);
   datapath.publishTable({
     peers: [SLOT],
+    roaming: peer.isRoaming === true ? [SLOT] : [],
     routes: peer.allowedIps.map((text) => ({ prefix: required(parsePrefix(text), text), slot: SLOT })),
   });
   datapath.setEndpoint(SLOT, endpoint);
@@ -124,6 +129,8 @@ function openStaticPeer(order: StaticPeerOrder): StaticPeer {
         endpoint = effect.from;
         datapath.setEndpoint(SLOT, endpoint);
         return tell({ type: "heard", from: formatEndpoint(endpoint) });
+      case "reserve-stamps":
+        throw new Error("stamps need not outlive this process");
       case "handshake-failed":
         return tell({ type: "handshake-failed" });
       case "dropped":

@@ -1,135 +1,23 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { request as httpRequest } from "node:http";
-import { connect, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync } from "node:fs";
+import { connect } from "node:net";
 import { afterEach, beforeEach, test } from "node:test";
-import { type ApiHandlers, errorShape, MAX_REQUEST_BYTES, type StatusView } from "@mesh/core/api";
+import { errorShape, MAX_REQUEST_BYTES, type StatusView } from "@mesh/core/api";
 import { MeshError } from "@mesh/core/errors";
-import type { Clock } from "@mesh/core/ports";
-import { type ApiLimits, type ApiServer, openApiServer } from "./api-server.ts";
+import { seconds } from "@mesh/core/ports";
+import { ApiBench, type Sent, status } from "./api-server-fixture.ts";
 
-const status: StatusView = {
-  version: 1,
-  network: { name: "lab", id: "n", prefix4: "10.77.0.0/16", prefix6: "fd4e::/48" },
-  self: {
-    name: "a",
-    id: "i",
-    number: 1,
-    role: "admin",
-    holdsRoot: true,
-    address6: "fd4e::1",
-    subnet4: "10.77.1.0/24",
-    subnet6: "fd4e::/64",
-    seenAs: [],
-    startedAt: 1,
-  },
-  tunnel: { device: "mesh0", mtu: 1420, udpPort: 1, backend: "native" },
-  control: { listen: [], links: 0 },
-  peers: [],
-  health: [],
-  counters: {},
-};
-
-/** Timers fire when the test says so. */
-class ManualClock implements Clock {
-  readonly #waiting = new Set<() => void>();
-  now(): number {
-    return 0;
-  }
-  wallNow(): number {
-    return 0;
-  }
-  at(_dueAt: number, fn: () => void): () => void {
-    this.#waiting.add(fn);
-    return () => this.#waiting.delete(fn);
-  }
-  fire(): void {
-    for (const fn of this.#waiting) fn();
-  }
-}
-
-const limits: ApiLimits = { requestTimeout: 5_000, writeTimeout: 5_000, closeTimeout: 1_000, maxConnections: 64 };
-
-let directory = "";
-let socket = "";
-let clock = new ManualClock();
-let logged: unknown[] = [];
-let opened: ApiServer[] = [];
+let bench: ApiBench;
 
 beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), "api-"));
-  socket = join(directory, "api.sock");
-  clock = new ManualClock();
-  logged = [];
-  opened = [];
+  bench = new ApiBench();
 });
 
-afterEach(async () => {
-  const closing = opened.map((server) => server.close());
-  clock.fire();
-  await Promise.all(closing);
-  rmSync(directory, { recursive: true });
-});
-
-async function open(handlers: Partial<ApiHandlers> = {}, changed: Partial<ApiLimits> = {}): Promise<ApiServer> {
-  const refuse = async (): Promise<never> => assert.fail("not to be called");
-  const log = { error: (...words: unknown[]) => logged.push(words) };
-  const all = { status: refuse, routes: refuse, invite: refuse, ping: refuse, down: refuse, ...handlers };
-  const server = await openApiServer({ socket, handlers: all, clock, log, limits: { ...limits, ...changed } });
-  opened.push(server);
-  return server;
-}
-
-interface Sent {
-  readonly method?: string;
-  readonly path: string;
-  readonly type?: string;
-  readonly body?: string | Uint8Array;
-}
-
-interface Got {
-  readonly status: number | undefined;
-  readonly body: unknown;
-  readonly allow: string | undefined;
-}
-
-async function ask({ method = "POST", path, type = "application/json", body }: Sent): Promise<Got> {
-  return await new Promise((resolve, reject) => {
-    const headers = {
-      ...(type === "" ? {} : { "content-type": type }),
-      ...(body === undefined ? {} : { "content-length": Buffer.byteLength(body) }),
-    };
-    const request = httpRequest({ socketPath: socket, method, path, agent: false, headers }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on("data", (chunk: Buffer) => chunks.push(chunk));
-      response.on("error", reject);
-      response.on("end", () => {
-        assert.match(response.headers["content-type"] ?? "", /^application\/json/);
-        resolve({ status: response.statusCode, body: JSON.parse(Buffer.concat(chunks).toString()), allow: response.headers.allow });
-      });
-    });
-    request.on("error", reject);
-    request.end(body);
-  });
-}
-
-/** Everything that comes before the server closes the connection. */
-async function talk(text: string | Uint8Array, then: (connection: Socket) => void = () => {}): Promise<string> {
-  const connection = connect(socket);
-  const chunks: Buffer[] = [];
-  connection.on("data", (chunk: Buffer) => chunks.push(chunk));
-  connection.on("error", () => {});
-  connection.write(text);
-  then(connection);
-  await new Promise((resolve) => connection.once("close", resolve));
-  return Buffer.concat(chunks).toString();
-}
+afterEach(async () => await bench.close());
 
 test("calls reach their handlers, and answers hold nothing that the contract does not know", async () => {
   const asked: unknown[] = [];
-  await open({
+  await bench.open({
     status: async () => ({ ...status, secret: "seed" }) as StatusView,
     invite: async (request) => {
       asked.push(request);
@@ -137,10 +25,10 @@ test("calls reach their handlers, and answers hold nothing that the contract doe
     },
     down: async () => ({}),
   });
-  assert.deepEqual(await ask({ method: "GET", path: "/v1/status", type: "" }), { status: 200, body: status, allow: undefined });
-  const invite = await ask({ path: "/v1/invite", body: '{"uses":2}' });
+  assert.deepEqual(await bench.ask({ method: "GET", path: "/v1/status", type: "" }), { status: 200, body: status, allow: undefined });
+  const invite = await bench.ask({ path: "/v1/invite", body: '{"uses":2}' });
   assert.deepEqual([invite.status, invite.body, asked], [200, { invite: "mesh1", expiresAt: 1, uses: 2, reachableAt: [] }, [{ uses: 2 }]]);
-  assert.deepEqual((await ask({ path: "/v1/down", body: "{}", type: "application/json; charset=utf-8" })).body, {});
+  assert.deepEqual((await bench.ask({ path: "/v1/down", body: "{}", type: "application/json; charset=utf-8" })).body, {});
 });
 
 const wrong: readonly (Sent & { readonly why: string; readonly status: number })[] = [
@@ -181,24 +69,26 @@ const wrong: readonly (Sent & { readonly why: string; readonly status: number })
 
 for (const { why, status, ...sent } of wrong) {
   test(`refuses ${why} with ${status}`, async () => {
-    await open();
-    const got = await ask(sent);
+    await bench.open();
+    const got = await bench.ask(sent);
     assert.equal(got.status, status);
     assert.equal(errorShape(got.body, "").error.code, "usage/invalid");
     assert.equal(got.allow, status === 405 ? (sent.path === "/v1/status" ? "GET" : "POST") : undefined);
-    assert.deepEqual(logged, []);
+    assert.deepEqual(bench.logged, []);
   });
 }
 
 test("a body of the largest size is read", async () => {
   const target = "a".repeat(MAX_REQUEST_BYTES - 13);
-  await open({ ping: async (request) => ({ node: String(request.target.length), address: "", answered: true, path: "", session: true }) });
-  const { body } = await ask({ path: "/v1/ping", body: `{"target":"${target}"}` });
+  await bench.open({
+    ping: async (request) => ({ node: String(request.target.length), address: "", answered: true, path: "", session: true }),
+  });
+  const { body } = await bench.ask({ path: "/v1/ping", body: `{"target":"${target}"}` });
   assert.deepEqual(body, { node: String(target.length), address: "", answered: true, path: "", session: true });
 });
 
 test("an error of ours keeps code, hint and facts; its status says whose it is", async () => {
-  await open({
+  await bench.open({
     ping: async () => {
       throw new MeshError("peer/unknown", "There is no node x.", { wanted: "x" }, { hint: "See mesh peers." });
     },
@@ -210,14 +100,14 @@ test("an error of ours keeps code, hint and facts; its status says whose it is",
     },
   });
   const error = { code: "peer/unknown", message: "There is no node x.", hint: "See mesh peers.", details: { wanted: "x" } };
-  assert.deepEqual(await ask({ path: "/v1/ping", body: '{"target":"x"}' }), { status: 404, body: { error }, allow: undefined });
-  assert.equal((await ask({ path: "/v1/invite", body: "{}" })).status, 403);
-  assert.equal((await ask({ path: "/v1/down", body: "{}" })).status, 500);
-  assert.deepEqual(logged, []);
+  assert.deepEqual(await bench.ask({ path: "/v1/ping", body: '{"target":"x"}' }), { status: 404, body: { error }, allow: undefined });
+  assert.equal((await bench.ask({ path: "/v1/invite", body: "{}" })).status, 403);
+  assert.equal((await bench.ask({ path: "/v1/down", body: "{}" })).status, 500);
+  assert.deepEqual(bench.logged, []);
 });
 
-test("any other error is logged and says nothing to the client", async () => {
-  await open({
+test("any other error is bench.logged and says nothing to the client", async () => {
+  await bench.open({
     ping: async () => {
       throw new Error("secret /path");
     },
@@ -229,7 +119,7 @@ test("any other error is logged and says nothing to the client", async () => {
     { method: "GET", path: "/v1/status" },
     { method: "GET", path: "/v1/routes" },
   ]) {
-    const { status, body } = await ask(sent);
+    const { status, body } = await bench.ask(sent);
     assert.equal(status, 500);
     assert.deepEqual(body, {
       error: {
@@ -239,14 +129,14 @@ test("any other error is logged and says nothing to the client", async () => {
       },
     });
   }
-  assert.equal(logged.length, 3);
+  assert.equal(bench.logged.length, 3);
 });
 
 test("what is not HTTP is refused, and an over-long head", async () => {
-  await open();
-  assert.match(await talk("hello\r\n\r\n"), /^HTTP\/1\.1 400 .*"usage\/invalid"/s);
-  assert.match(await talk(Uint8Array.from({ length: 64 }, (_, i) => (i * 37) & 255)), /^HTTP\/1\.1 400 /);
-  assert.match(await talk(`GET /v1/status HTTP/1.1\r\nhost: x\r\nx: ${"y".repeat(9_000)}\r\n\r\n`), /^HTTP\/1\.1 400 /);
+  await bench.open();
+  assert.match(await bench.talk("hello\r\n\r\n"), /^HTTP\/1\.1 400 .*"usage\/invalid"/s);
+  assert.match(await bench.talk(Uint8Array.from({ length: 64 }, (_, i) => (i * 37) & 255)), /^HTTP\/1\.1 400 /);
+  assert.match(await bench.talk(`GET /v1/status HTTP/1.1\r\nhost: x\r\nx: ${"y".repeat(9_000)}\r\n\r\n`), /^HTTP\/1\.1 400 /);
 });
 
 for (const [what, start] of [
@@ -255,10 +145,10 @@ for (const [what, start] of [
   ["half a body", "POST /v1/down HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"],
 ] as const) {
   test(`a client that sends ${what} and no more is dropped`, async () => {
-    await open({}, { requestTimeout: 50 });
-    const got = await talk(start);
+    await bench.open({}, { requestTimeout: 50 });
+    const got = await bench.talk(start);
     assert.ok(got === "" || got.startsWith("HTTP/1.1 408 "), got);
-    assert.deepEqual(logged, []);
+    assert.deepEqual(bench.logged, []);
   });
 }
 
@@ -269,76 +159,76 @@ test("a client that never reads its answer is dropped, and its place is free aga
     answering.resolve();
     return { ...status, counters };
   };
-  await open({ status: slow }, { writeTimeout: 50, maxConnections: 1 });
-  const deaf = connect(socket);
+  await bench.open({ status: slow }, { writeTimeout: 50, maxConnections: 1 });
+  const deaf = connect(bench.socket);
   deaf.pause();
   deaf.write("GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n");
   await answering.promise;
   // Refused as long as the place is taken; a server that never drops its client keeps this going until the test's time is over.
-  while ((await talk("GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n")) === "");
+  while ((await bench.talk("GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n")) === "");
   deaf.destroy();
 });
 
 test("clients above the limit are closed at once, the others served", async () => {
-  await open({ status: async () => status }, { maxConnections: 3 });
-  const silent = Array.from({ length: 3 }, () => connect(socket));
+  await bench.open({ status: async () => status }, { maxConnections: 3 });
+  const silent = Array.from({ length: 3 }, () => connect(bench.socket));
   await Promise.all(silent.map((connection) => new Promise((resolve) => connection.once("connect", resolve))));
-  assert.equal(await talk("GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n"), "");
+  assert.equal(await bench.talk("GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n"), "");
   for (const connection of silent) connection.end("GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n");
   await Promise.all(silent.map((connection) => new Promise((resolve) => connection.once("data", resolve))));
   for (const connection of silent) connection.destroy();
 });
 
 test("a client that leaves in the middle harms nobody", async () => {
-  await open({ status: async () => status });
-  await talk("POST /v1/down HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\ncontent-type: application/json\r\n\r\n{", (connection) =>
+  await bench.open({ status: async () => status });
+  await bench.talk("POST /v1/down HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\ncontent-type: application/json\r\n\r\n{", (connection) =>
     connection.end(),
   );
-  await talk("GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n", (connection) => connection.destroy());
-  assert.equal((await ask({ method: "GET", path: "/v1/status" })).status, 200);
-  assert.deepEqual(logged, []);
+  await bench.talk("GET /v1/status HTTP/1.1\r\nhost: x\r\n\r\n", (connection) => connection.destroy());
+  assert.equal((await bench.ask({ method: "GET", path: "/v1/status" })).status, 200);
+  assert.deepEqual(bench.logged, []);
 });
 
 test("a second agent is refused and the first goes on", async () => {
-  await open({ status: async () => status });
-  await assert.rejects(open(), { code: "agent/already-running" });
-  assert.equal((await ask({ method: "GET", path: "/v1/status" })).status, 200);
+  await bench.open({ status: async () => status });
+  await assert.rejects(bench.open(), { code: "agent/already-running" });
+  assert.equal((await bench.ask({ method: "GET", path: "/v1/status" })).status, 200);
 });
 
 test("close takes the socket away, lets started answers finish, and is done once", async () => {
   const called = Promise.withResolvers<void>();
   const finish = Promise.withResolvers<void>();
-  const server = await open({
+  const server = await bench.open({
     down: async () => {
       called.resolve();
       await finish.promise;
       return {};
     },
   });
-  const answer = ask({ path: "/v1/down", body: "{}" });
+  const answer = bench.ask({ path: "/v1/down", body: "{}" });
   await called.promise;
   const closing = server.close();
   assert.equal(server.close(), closing);
   finish.resolve();
   assert.equal((await answer).status, 200);
   await closing;
-  assert.ok(!existsSync(socket));
+  assert.ok(!existsSync(bench.socket));
 });
 
 test("close drops what does not finish in its time", async () => {
   const called = Promise.withResolvers<void>();
-  const server = await open({
+  const server = await bench.open({
     down: async () => {
       called.resolve();
       return await new Promise(() => {});
     },
   });
-  const answer = assert.rejects(ask({ path: "/v1/down", body: "{}" }));
+  const answer = assert.rejects(bench.ask({ path: "/v1/down", body: "{}" }));
   await called.promise;
   const closing = server.close();
-  while (existsSync(socket)) await new Promise((resolve) => setImmediate(resolve));
+  while (existsSync(bench.socket)) await new Promise((resolve) => setImmediate(resolve));
   await new Promise((resolve) => setImmediate(resolve));
-  clock.fire();
+  bench.clock.advance(seconds(2));
   await closing;
   await answer;
 });

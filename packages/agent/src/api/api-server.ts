@@ -5,13 +5,28 @@
  *  2. path and method find the route, the body is checked against the call's request shape;
  *  3. the handler answers; its answer is checked against the response shape;
  *  4. the answer, or an ErrorView, is written and the connection closed.
+ *
+ * Two answers are made of the handlers' status instead: a stream of its changes (event-stream.ts) and metrics (metrics.ts).
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import { type ApiCall, type ApiHandlers, api, type ErrorView, MAX_REQUEST_BYTES, ShapeError } from "@mesh/core/api";
+import {
+  type ApiCall,
+  type ApiHandlers,
+  api,
+  type ErrorView,
+  EVENTS_PATH,
+  MAX_REQUEST_BYTES,
+  METRICS_PATH,
+  ShapeError,
+  type StatusView,
+} from "@mesh/core/api";
 import { type ErrorCode, errorFacts, MeshError } from "@mesh/core/errors";
 import type { Clock } from "@mesh/core/ports";
 import type { Logger } from "pino";
+import { EventStream } from "./event-stream.ts";
+import { measureLoopLag, renderMetrics } from "./metrics.ts";
+import { Refused } from "./refused.ts";
 import { claimSocket } from "./socket-claim.ts";
 
 /** `import` of node:http also loads the runtime's WebSocket, which costs 40 ms and memory (nodejs/node#59686); this does not. */
@@ -43,7 +58,7 @@ interface ApiServerOptions {
   readonly socket: string;
   readonly handlers: ApiHandlers;
   readonly clock: Clock;
-  readonly log: Pick<Logger, "error">;
+  readonly log: Pick<Logger, "error" | "warn">;
   readonly limits?: ApiLimits;
 }
 
@@ -58,7 +73,9 @@ export interface ApiServer {
 /** Takes the network's socket and serves on it. Throws MeshError `agent/already-running`. */
 export async function openApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { handlers, clock, log, limits = LIMITS } = options;
-  const service: Service = { routes: apiRoutes(handlers), log, limits };
+  const status = async (): Promise<StatusView> => api.status.response(await handlers.status({}), "");
+  const events = new EventStream({ status, clock, log, writeTimeout: limits.writeTimeout });
+  const service: Service = { routes: apiRoutes(handlers, { status, events, clock }), log, limits };
   const server = createServer(
     {
       requestTimeout: limits.requestTimeout,
@@ -73,6 +90,8 @@ export async function openApiServer(options: ApiServerOptions): Promise<ApiServe
     },
   );
   server.maxConnections = limits.maxConnections;
+  // What is sent behind a request is not carried out: its answer would come too late to be read.
+  server.maxRequestsPerSocket = 1;
   server.on("clientError", refuseUnreadable);
   const claim = await claimSocket(server, options);
   server.on("error", (error) => log.error({ err: error }, "api socket failed"));
@@ -80,6 +99,7 @@ export async function openApiServer(options: ApiServerOptions): Promise<ApiServe
   let closed: Promise<void> | undefined;
   const close = async (): Promise<void> => {
     await claim.release();
+    events.close();
     const ended = new Promise<void>((resolve) => server.close(() => resolve()));
     const cancel = clock.at(clock.now() + limits.closeTimeout, () => server.closeAllConnections());
     await ended;
@@ -93,32 +113,58 @@ export async function openApiServer(options: ApiServerOptions): Promise<ApiServe
   };
 }
 
-/** One call with its handler; takes the parsed body, gives what is sent. */
+/** One call with its handler: takes the parsed body, and answers. */
 interface Route {
   readonly method: "GET" | "POST";
-  readonly answer: (body: unknown) => Promise<unknown>;
+  readonly answer: (body: unknown, response: ServerResponse) => Promise<Answer | undefined>;
 }
+
+/** `view` is sent as JSON, `text` as it is. */
+type Answer =
+  | { readonly status: number; readonly view: unknown }
+  | { readonly status: number; readonly text: string; readonly contentType: string };
 
 type Routes = ReadonlyMap<string, Route>;
 
-function apiRoutes(handlers: ApiHandlers): Routes {
-  const routes: { readonly [Name in keyof ApiHandlers]: readonly [string, Route] } = {
+interface Observation {
+  readonly status: () => Promise<StatusView>;
+  readonly events: EventStream;
+  readonly clock: Clock;
+}
+
+function apiRoutes(handlers: ApiHandlers, { status, events, clock }: Observation): Routes {
+  const calls: { readonly [Name in keyof ApiHandlers]: readonly [string, Route] } = {
     status: route(api.status, (request) => handlers.status(request)),
     routes: route(api.routes, (request) => handlers.routes(request)),
     invite: route(api.invite, (request) => handlers.invite(request)),
     ping: route(api.ping, (request) => handlers.ping(request)),
+    leave: route(api.leave, (request) => handlers.leave(request)),
     down: route(api.down, (request) => handlers.down(request)),
   };
-  return new Map(Object.values(routes));
+  const follow: Route = {
+    method: "GET",
+    answer: async (_body, response) => {
+      await events.add(response);
+      return undefined;
+    },
+  };
+  const scrape: Route = {
+    method: "GET",
+    answer: async () => {
+      const loopLag = await measureLoopLag(clock);
+      return { status: 200, ...(await renderMetrics({ status: await status(), wallNow: clock.wallNow(), loopLag, process })) };
+    },
+  };
+  return new Map([...Object.values(calls), [EVENTS_PATH, follow], [METRICS_PATH, scrape]]);
 }
 
 function route<Request, Response>(
   call: ApiCall<Request, Response>,
   handle: (request: Request) => Promise<Response>,
 ): readonly [string, Route] {
-  const answer = async (body: unknown): Promise<unknown> => {
+  const answer = async (body: unknown): Promise<Answer> => {
     const request = asUsage(() => call.request(body, ""));
-    return call.response(await handle(request), "");
+    return { status: 200, view: call.response(await handle(request), "") };
   };
   return [call.path, { method: call.method, answer }];
 }
@@ -140,7 +186,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, servic
       throw new Refused(405, `${path} is asked with ${found.method}.`);
     }
     const body = await readBody(request);
-    send(response, { status: 200, view: await found.answer(body) }, service.limits);
+    const given = await found.answer(body, response);
+    if (given !== undefined) send(response, given, service.limits);
   } catch (error) {
     if (request.destroyed && !request.complete) return;
     if (!(error instanceof Refused || error instanceof MeshError)) service.log.error({ err: error, path }, "api call failed");
@@ -168,19 +215,11 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   return asUsage(() => JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks))));
 }
 
-interface Answer {
-  readonly status: number;
-  readonly view: unknown;
-}
-
-function send(response: ServerResponse, { status, view }: Answer, { writeTimeout }: ApiLimits): void {
-  const text = JSON.stringify(view);
+function send(response: ServerResponse, answer: Answer, { writeTimeout }: ApiLimits): void {
+  const { text, contentType } =
+    "view" in answer ? { text: JSON.stringify(answer.view), contentType: "application/json; charset=utf-8" } : answer;
   response.socket?.setTimeout(writeTimeout, () => response.socket?.destroy());
-  response.writeHead(status, {
-    "content-type": "application/json; charset=utf-8",
-    "content-length": Buffer.byteLength(text),
-    connection: "close",
-  });
+  response.writeHead(answer.status, { "content-type": contentType, "content-length": Buffer.byteLength(text), connection: "close" });
   response.end(text);
 }
 
@@ -194,17 +233,6 @@ function refuseUnreadable(error: NodeJS.ErrnoException, connection: Duplex): voi
   const text = JSON.stringify(refusal("The request is not complete and valid HTTP."));
   const head = ["content-type: application/json; charset=utf-8", `content-length: ${Buffer.byteLength(text)}`, "connection: close"];
   connection.end(`HTTP/1.1 ${status}\r\n${head.join("\r\n")}\r\n\r\n${text}`, () => connection.destroy());
-}
-
-/** The client's fault, found before a handler was asked. */
-class Refused extends Error {
-  override readonly name = "Refused";
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
 }
 
 function asUsage<T>(read: () => T): T {
@@ -221,11 +249,13 @@ const statusOf: Readonly<Partial<Record<ErrorCode, number>>> = {
   "usage/invalid": 400,
   "config/invalid": 400,
   "invite/not-admin": 403,
+  "leave/holds-root": 409,
   "peer/unknown": 404,
 };
 
 function describe(error: unknown): Answer {
-  if (error instanceof Refused) return { status: error.status, view: refusal(error.message) };
+  if (error instanceof Refused)
+    return { status: error.status, view: error.status < 500 ? refusal(error.message) : overload(error.message) };
   const known: MeshError = error instanceof MeshError ? error : failedToAnswer();
   return { status: statusOf[known.code] ?? 500, view: { error: errorFacts(known) } satisfies ErrorView };
 }
@@ -236,6 +266,11 @@ function failedToAnswer(): MeshError {
 
 function refusal(reason: string): ErrorView {
   return { error: errorFacts(new MeshError("usage/invalid", reason, { reason })) };
+}
+
+/** Right by itself, and too much at this moment. */
+function overload(reason: string): ErrorView {
+  return { error: errorFacts(new MeshError("agent/failed", reason, { reason }, { hint: "Try again when others have ended." })) };
 }
 
 /** A path of the client's, cut and without control characters, for a message. */

@@ -160,11 +160,18 @@ async function listen(server: Server, path: string): Promise<void> {
 /** 0660 root:mesh where that group exists and this process may give the file to it, else 0600. */
 async function setAccess(path: string): Promise<void> {
   const group = await groupNumber(API_GROUP);
-  if (group !== undefined && process.getuid?.() === 0) {
+  const isGiven = group !== undefined && process.getuid?.() === 0 && (await giveTo(path, group));
+  await chmod(path, isGiven ? 0o660 : 0o600);
+}
+
+/** Root without CAP_CHOWN, as a service may be, gives nothing to a group that it is no member of. */
+async function giveTo(path: string, group: number): Promise<boolean> {
+  try {
     await chown(path, 0, group);
-    await chmod(path, 0o660);
-  } else {
-    await chmod(path, 0o600);
+    return true;
+  } catch (error) {
+    if (hasCode(error, "EPERM")) return false;
+    throw error;
   }
 }
 

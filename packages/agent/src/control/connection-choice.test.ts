@@ -6,6 +6,7 @@ import {
   choiceGrace,
   chooseConnection,
   FALLBACK_GRACE,
+  MOVED_GRACE,
   SAME_SIDE_GRACE,
   SIMULTANEOUS,
 } from "./connection-choice.ts";
@@ -41,5 +42,12 @@ describe("choice between connections", () => {
     assert.equal(choiceGrace(crossed, true), CROSSED_DIAL_GRACE);
     assert.equal(choiceGrace([age(false, 0), age(false, 0)], true), SAME_SIDE_GRACE);
     assert.equal(choiceGrace(crossed, false), FALLBACK_GRACE);
+  });
+
+  it("is made by both ends at once when a peer that moved dialled anew", () => {
+    const moved = [age(true, 0), age(false, SIMULTANEOUS)];
+    assert.deepEqual([choiceGrace(moved, true), choiceGrace(seenFromThere(moved), false)], [MOVED_GRACE, MOVED_GRACE]);
+    const raced = [...moved, age(false, SIMULTANEOUS + 5)];
+    assert.deepEqual([choiceGrace(raced, true), choiceGrace(seenFromThere(raced), false)], [SAME_SIDE_GRACE, FALLBACK_GRACE]);
   });
 });

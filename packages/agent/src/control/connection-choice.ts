@@ -7,8 +7,10 @@ export interface ConnectionAge {
   readonly openedAt: Millis;
 }
 
-/** Two connections opened within this time of each other are one coincidence, not a peer that moved. */
-export const SIMULTANEOUS: Millis = 5_000;
+/** Two connections opened within this time of each other are one coincidence (a race of endpoints, dials that crossed), not a peer that moved. */
+export const SIMULTANEOUS: Millis = 1_000;
+/** Of connections further apart both ends keep the newest, and close the others at once: gossip waits for it. */
+export const MOVED_GRACE: Millis = 0;
 /** The smaller node decides at once when both dialled each other … */
 export const CROSSED_DIAL_GRACE: Millis = 0;
 /** … and otherwise leaves the dialling side this time to close the losers of its race itself. */
@@ -31,6 +33,9 @@ export function chooseConnection<C extends ConnectionAge>(connections: readonly 
 
 /** How long this side waits, after the newest of several connections opened, before it closes the others. */
 export function choiceGrace(connections: readonly ConnectionAge[], isSelfSmaller: boolean): Millis {
+  const newest = Math.max(...connections.map(({ openedAt }) => openedAt));
+  const together = connections.filter(({ openedAt }) => newest - openedAt < SIMULTANEOUS);
+  if (together.length < 2) return MOVED_GRACE;
   if (!isSelfSmaller) return FALLBACK_GRACE;
-  return new Set(connections.map(({ dialled }) => dialled)).size > 1 ? CROSSED_DIAL_GRACE : SAME_SIDE_GRACE;
+  return new Set(together.map(({ dialled }) => dialled)).size > 1 ? CROSSED_DIAL_GRACE : SAME_SIDE_GRACE;
 }

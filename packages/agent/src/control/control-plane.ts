@@ -9,6 +9,7 @@
  *
  * Decisions are core's (ControlQueries); what is kept here is about sockets and streams.
  */
+import { randomBytes } from "node:crypto";
 import type { Connection } from "@libp2p/interface";
 import {
   type Clock,
@@ -24,8 +25,9 @@ import type { Logger } from "pino";
 import { CARRY_JOIN_PROTOCOL, carryJoin, MAX_CARRIED_STREAMS, serveCarriedJoin } from "./carry-join.ts";
 import { withDeadline } from "./deadline.ts";
 import { EventQueue } from "./event-queue.ts";
-import { joinTopic } from "./gossip.ts";
-import { GossipKeeper } from "./gossip-keeper.ts";
+import { joinTopic, sendHello } from "./gossip.ts";
+import { NONCE_BYTES } from "./gossip-hello.ts";
+import { type GossipCounts, GossipKeeper } from "./gossip-keeper.ts";
 import { gossipFlows, reopenGossip, resetGossip } from "./gossip-streams.ts";
 import { HandshakeDeadline } from "./handshake-deadline.ts";
 import { JoinDesk } from "./join-desk.ts";
@@ -34,13 +36,17 @@ import { type Libp2pNode, startLibp2p } from "./libp2p-node.ts";
 import { Links, type MemberConnection } from "./links.ts";
 import { memberEncrypter } from "./member-encrypter.ts";
 import { endpointOf } from "./multiaddr.ts";
+import { Pace } from "./pace.ts";
 import { nodeOf, peerIdOf } from "./peer-id.ts";
 import { pingLink } from "./ping-link.ts";
+import { Places } from "./places.ts";
 import { RejectedRecord, SyncFault, type SyncOutcome } from "./record-sync.ts";
 import { Refusals } from "./refusals.ts";
 import { SyncBar } from "./sync-bar.ts";
 import { SyncRounds } from "./sync-rounds.ts";
 import { MAX_SYNC_STREAMS, type StreamSync, SYNC_PROTOCOL, syncOverStream } from "./sync-stream.ts";
+import { beginsComparing } from "./sync-turn.ts";
+import { watchWake } from "./wake-watch.ts";
 
 export interface ControlPlaneOptions {
   /** 32-byte Ed25519 seed of this node. */
@@ -59,13 +65,25 @@ export interface ControlPlaneOptions {
   readonly busyResponse: Uint8Array | undefined;
 }
 
+/** The control plane as the agent has it. */
+export interface OpenControlPlane extends ControlPlane {
+  /** Whether gossip delivers, as asked and answered since the start. */
+  gossipCounts(): GossipCounts;
+}
+
+/** Syncs that a member may begin with us in a row; one that hands over a large set begins again and again … */
+const SYNC_BURST = 32;
+/** … and then one more each of these: 4 MiB each way in 2 s. An idle neighbour begins one a minute. */
+const SYNC_INTERVAL: Millis = 2_000;
+/** Syncs that others began and that are served at a time, each with a frame of 1 MiB at most; others wait in line. */
+const MAX_SERVED_SYNCS = 32;
 /** Between resetting the streams of gossip and opening new ones: the router notices a reset a moment later. */
 const REOPEN_AFTER: Millis = 100;
 /** For everything to be closed properly; then it is closed the other way. */
 const CLOSE_TIMEOUT: Millis = 1_500;
 
 /** Throws MeshError "control/port-taken", or "config/invalid" when the address to listen on is not the host's. */
-export async function openControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
+export async function openControlPlane(options: ControlPlaneOptions): Promise<OpenControlPlane> {
   const { clock, log, queries, topic } = options;
   const events = new EventQueue(options.onEvent);
   const refusals = new Refusals(clock, (refused) => events.push(refused));
@@ -78,12 +96,15 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
       return options.busyResponse;
     },
   });
-  const reportRecords = (via: "gossip" | "sync") => (from: NodeId, records: readonly Uint8Array[]) =>
+  const reportRecords = (via: "gossip" | "sync") => (from: NodeId, records: readonly Uint8Array[]) => {
+    log.debug({ node: from, via, count: records.length }, "records received");
     events.push({ type: "records", from, via, records });
+  };
 
   const mesh = await startLibp2p({
     seed: options.seed,
     topic,
+    clock,
     log,
     deadline,
     refusals,
@@ -94,7 +115,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
         queries,
         onRefused: (connection, direction) =>
           direction === "inbound" ? refusals.blame(connection, "not-a-member") : refusals.count("not-a-member"),
-        onCredentials: (node, credentials) => reportRecords("sync")(node, [credentials]),
+        onCredentials: (node, credentials) => events.push({ type: "records", from: node, via: "sync", records: [credentials] }),
       }),
       joinEncrypter({ clock, desk, refusals, busyResponse: options.busyResponse, onStarted: (connection) => deadline.met(connection) }),
     ],
@@ -128,13 +149,19 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
   const keeper: GossipKeeper = new GossipKeeper({
     self,
     clock,
-    isHealthy: (node) => gossipFlows(mesh, topic, node),
+    nonce: () => randomBytes(NONCE_BYTES),
+    flows: (node) => gossipFlows(mesh, topic, node),
+    tell: (node, hello) => sendHello(libp2p.services.gossip, topic, { to: peerIdOf(node), hello }),
     heal: (node) => {
-      log.debug({ node }, "gossip is dead, opening it anew");
+      log.info({ node }, "gossip does not deliver, its streams are opened anew");
       resetGossip(mesh, node);
       clock.at(clock.now() + REOPEN_AFTER, () => {
         reopenGossip(mesh, node).catch((error: unknown) => log.debug({ node, reason: String(error) }, "gossip not opened"));
       });
+    },
+    cut: (node) => {
+      log.warn({ node }, "gossip does not deliver, the connection is given up");
+      links.hangUp(node, "gossip does not deliver");
     },
     onReady: (node) => {
       const connection = links.connectionTo(node);
@@ -142,9 +169,13 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
       linked.add(node);
       events.push({ type: "link-up", node, remote: connection.remote });
       rounds.linked(node);
-      if (self < node) rounds.syncWith(node);
+      if (beginsComparing(self, node)) rounds.syncWith(node);
     },
-    onHealed: (node) => rounds.syncWith(node),
+    onProven: (node) => log.debug({ node }, "gossip delivers"),
+    onHealed: (node) => {
+      log.info({ node }, "gossip delivers again");
+      rounds.syncWith(node);
+    },
   });
 
   const bar = new SyncBar();
@@ -174,6 +205,20 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
       }),
     maySync: (node) => !bar.isBarred(node, clock.now()),
     onFailed: syncFailed,
+    onTurn: (node) => keeper.doubt(node),
+  });
+  const served = new Places(MAX_SERVED_SYNCS);
+  const syncPace = new Pace<NodeId>({ burst: SYNC_BURST, interval: SYNC_INTERVAL });
+  const networkChanged = (): void => {
+    links.networkChanged();
+    keeper.doubtAll();
+  };
+  const stopWatch = watchWake({
+    clock,
+    onWake: (slept) => {
+      log.info({ slept }, "the host slept: links are checked");
+      networkChanged();
+    },
   });
 
   libp2p.addEventListener("connection:open", ({ detail }) => links.opened(memberConnection(detail)));
@@ -183,23 +228,31 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
     topic,
     judge: (record) => queries.judgeRecord(record),
     onRejected: () => refusals.count("gossip-rejected"),
+    onHello: (from, hello) => {
+      const node = nodeOf(from);
+      if (node !== undefined) keeper.heard(node, hello);
+    },
     onRecord: (record, { propagationSource }) => {
       const from = nodeOf(propagationSource);
       if (from !== undefined) reportRecords("gossip")(from, [record]);
     },
   });
 
-  await libp2p.handle(
+  await mesh.handle(
     SYNC_PROTOCOL,
     async (stream, { remotePeer }) => {
       const from = nodeOf(remotePeer);
       if (from === undefined || bar.isBarred(from, clock.now())) return stream.abort(new Error("not synced with"));
+      if (!syncPace.take(from, clock.now())) {
+        refusals.count("sync-fault");
+        return stream.abort(new Error("too many syncs"));
+      }
       const part = { isInitiator: false, signal: rounds.signal, open: () => Promise.resolve(stream) };
-      await sync(from, part).catch((error: unknown) => syncFailed(from, error));
+      await served.run(() => sync(from, part)).catch((error: unknown) => syncFailed(from, error));
     },
     { maxInboundStreams: MAX_SYNC_STREAMS },
   );
-  await libp2p.handle(
+  await mesh.handle(
     CARRY_JOIN_PROTOCOL,
     async (stream, { remotePeer }) => {
       const carriedBy = nodeOf(remotePeer);
@@ -214,6 +267,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
   const close = async (): Promise<void> => {
     events.close();
     refusals.close();
+    stopWatch();
     links.close();
     keeper.close();
     rounds.close();
@@ -230,7 +284,9 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Co
     port,
     connect: (node, endpoints) => links.connect(node, endpoints),
     disconnect: (node) => links.disconnect(node),
-    networkChanged: () => links.networkChanged(),
+    networkChanged,
+    settle: (within) => rounds.settle(within),
+    gossipCounts: () => keeper.counts,
     publish: (record) => {
       libp2p.services.gossip.publish(topic, record).catch((error: unknown) => log.debug({ reason: String(error) }, "record not published"));
     },

@@ -1,63 +1,105 @@
 /**
  * Gossip between two connected peers dies without a word when the connection that carries its streams closes while
  * another stays open (roaming, both dialling at once), or when a stream is reset (too much queued): the router opens
- * streams when a connection opens, never again (js-libp2p #3531). The keeper looks where that can have happened, and opens
- * them anew.
+ * streams when a connection opens, never again (js-libp2p #3531). The keeper looks where that can have happened, asks
+ * whether it really delivers, and heals it: gossip-health.ts has the rules.
  *
- *   link opens      → looks every 20 ms until gossip flows, at most 1 s: then the link is usable (`onReady`)
- *   one of several connections closed → looks after 50 ms
- *   every 5 s       → looks at every link
- *   seen dead       → the smaller node heals at once, the larger one when it is dead at the next look too (both at once
- *                     would reset each other's new streams); looks again after 1 s
- *   healed          → `onHealed`: what was published meanwhile is missing, so the records must be compared
+ *   link opens                         → looks every 20 ms until gossip flows, at most 1 s: then the link is usable (`onReady`); asks
+ *   one of several connections closed  → looks every 20 ms until the streams have moved over
+ *   every 5 s                          → looks at every link
+ *   `doubt`                            → asks: when the records are compared anyway, and after the network changed
+ *   seen dead, or not answered         → `heal`, after five times in vain `cut`; looks on until it is answered
+ *   answered after that                → `onHealed`: what was published meanwhile is missing, so the records must be compared
  */
-import type { Clock, Millis, NodeId } from "@mesh/core/ports";
+import { type Clock, equalBytes, type Millis, type NodeId } from "@mesh/core/ports";
+import { type GossipHealth, type GossipSeen, type GossipStep, newGossipHealth, stepGossip } from "./gossip-health.ts";
+import type { GossipHello } from "./gossip-hello.ts";
 
 interface GossipKeeperOptions {
   readonly self: NodeId;
   readonly clock: Clock;
+  /** 16 random bytes. */
+  nonce(): Uint8Array;
   /** Streams both ways, and the peer is known to be subscribed. */
-  isHealthy(node: NodeId): boolean;
+  flows(node: NodeId): boolean;
+  /** To this neighbour alone, by gossip. What cannot be sent is lost. */
+  tell(node: NodeId, hello: GossipHello): void;
   /** Resets what is left of the streams and opens new ones. */
   heal(node: NodeId): void;
+  /** Closes the connections with the node. */
+  cut(node: NodeId): void;
   onReady(node: NodeId): void;
+  /** A question was answered. */
+  onProven(node: NodeId): void;
   onHealed(node: NodeId): void;
 }
 
-const READY_LOOK: Millis = 20;
-export const READY_TIMEOUT: Millis = 1_000;
-const REDUCED_LOOK: Millis = 50;
-const HEALED_LOOK: Millis = 1_000;
-/** A reset stream is noticed by no event; a mesh of 50 links costs 150 map look-ups each time. */
-export const ROUTINE_LOOK: Millis = 5_000;
+/** Between two cuts of one peer: one that does not listen to us on purpose, for what we sent, is not made to by new connections. */
+export const CUT_INTERVAL: Millis = 600_000;
 
 interface Watched {
-  isReady: boolean;
-  readonly readyBy: Millis;
-  /** Looks in a row that found it dead. */
-  deadLooks: number;
+  health: GossipHealth;
+  /** Nonce of the last question. */
+  asked: Uint8Array | undefined;
   cancel: () => void;
+}
+
+/** Since the start. */
+export interface GossipCounts {
+  readonly asked: number;
+  readonly answered: number;
+  /** Times that streams were opened anew. */
+  readonly heals: number;
+  /** Connections given up because that did not help. */
+  readonly cuts: number;
 }
 
 export class GossipKeeper {
   readonly #options: GossipKeeperOptions;
   readonly #watched = new Map<NodeId, Watched>();
+  /** Those of the last CUT_INTERVAL. */
+  readonly #cutAt = new Map<NodeId, Millis>();
+  #counts: GossipCounts = { asked: 0, answered: 0, heals: 0, cuts: 0 };
 
   constructor(options: GossipKeeperOptions) {
     this.#options = options;
   }
 
+  get counts(): GossipCounts {
+    return this.#counts;
+  }
+
   /** A connection to the node can carry gossip now. */
   opened(node: NodeId): void {
     if (this.#watched.has(node)) return;
-    const readyBy = this.#options.clock.now() + READY_TIMEOUT;
-    this.#watched.set(node, { isReady: false, readyBy, deadLooks: 0, cancel: () => {} });
-    this.#look(node);
+    this.#watched.set(node, { health: newGossipHealth(this.#options.clock.now()), asked: undefined, cancel: () => {} });
+    this.#step(node, "looked");
   }
 
   /** A connection to the node closed, others stay. */
   reduced(node: NodeId): void {
-    if (this.#watched.get(node)?.isReady === true) this.#lookAfter(node, REDUCED_LOOK);
+    this.#step(node, "reduced");
+  }
+
+  /** Asks the node whether gossip still delivers. */
+  doubt(node: NodeId): void {
+    this.#step(node, "doubted");
+  }
+
+  doubtAll(): void {
+    for (const node of [...this.#watched.keys()]) this.doubt(node);
+  }
+
+  /** A neighbour's hello came by gossip. */
+  heard(node: NodeId, { kind, nonce }: GossipHello): void {
+    const watched = this.#watched.get(node);
+    if (kind === "question") {
+      this.#options.tell(node, { kind: "answer", nonce });
+    } else if (watched?.asked !== undefined && equalBytes(watched.asked, nonce)) {
+      watched.asked = undefined;
+      this.#count("answered");
+      this.#step(node, "answered");
+    }
   }
 
   closed(node: NodeId): void {
@@ -69,34 +111,48 @@ export class GossipKeeper {
     for (const node of [...this.#watched.keys()]) this.closed(node);
   }
 
-  #lookAfter(node: NodeId, wait: Millis): void {
-    const { clock } = this.#options;
+  #step(node: NodeId, seen: GossipSeen): void {
     const watched = this.#watched.get(node);
     if (watched === undefined) return;
+    const { self, clock, flows } = this.#options;
+    const now = clock.now();
+    const view = { seen, flows: flows(node), now, isSelfSmaller: self < node, mayCut: this.#mayCut(node, now) };
+    const { health, does, lookAt } = stepGossip(watched.health, view);
+    watched.health = health;
     watched.cancel();
-    watched.cancel = clock.at(clock.now() + wait, () => this.#look(node));
+    watched.cancel = clock.at(lookAt, () => this.#step(node, "looked"));
+    for (const one of does) this.#do(node, watched, one);
   }
 
-  #look(node: NodeId): void {
-    const { self, clock, isHealthy, heal, onReady, onHealed } = this.#options;
-    const watched = this.#watched.get(node);
-    if (watched === undefined) return;
-    const isAlive = isHealthy(node);
-    if (!watched.isReady && !isAlive && clock.now() < watched.readyBy) {
-      this.#lookAfter(node, READY_LOOK);
-    } else if (!watched.isReady) {
-      watched.isReady = true;
-      this.#lookAfter(node, isAlive ? ROUTINE_LOOK : HEALED_LOOK);
-      onReady(node);
-    } else if (isAlive) {
-      const wasDead = watched.deadLooks > 0;
-      watched.deadLooks = 0;
-      this.#lookAfter(node, ROUTINE_LOOK);
-      if (wasDead) onHealed(node);
-    } else {
-      watched.deadLooks += 1;
-      this.#lookAfter(node, HEALED_LOOK);
-      if (self < node || watched.deadLooks > 1) heal(node);
+  #do(node: NodeId, watched: Watched, one: GossipStep["does"][number]): void {
+    const { clock, nonce, tell, heal, cut, onReady, onProven, onHealed } = this.#options;
+    switch (one) {
+      case "ready":
+        return onReady(node);
+      case "ask":
+        watched.asked = nonce();
+        this.#count("asked");
+        return tell(node, { kind: "question", nonce: watched.asked });
+      case "heal":
+        this.#count("heals");
+        return heal(node);
+      case "cut":
+        this.#cutAt.set(node, clock.now());
+        this.#count("cuts");
+        return cut(node);
+      case "proven":
+        return onProven(node);
+      case "healed":
+        return onHealed(node);
     }
+  }
+
+  #mayCut(node: NodeId, now: Millis): boolean {
+    for (const [one, at] of this.#cutAt) if (now - at >= CUT_INTERVAL) this.#cutAt.delete(one);
+    return !this.#cutAt.has(node);
+  }
+
+  #count(name: keyof GossipCounts): void {
+    this.#counts = { ...this.#counts, [name]: this.#counts[name] + 1 };
   }
 }

@@ -26,12 +26,22 @@ async function openSide(name: string): Promise<Side> {
   const refusals = new Refusals(realClock, () => {});
   const log = pino({ level: "silent" });
   const encrypters = [memberEncrypter({ clock: realClock, queries, onRefused: () => {}, onCredentials: () => {} })];
-  const mesh = await startLibp2p({ seed: seedOf(name), topic: TOPIC, log, encrypters, deadline, refusals, isRemoved: () => false });
+  const mesh = await startLibp2p({
+    seed: seedOf(name),
+    topic: TOPIC,
+    clock: realClock,
+    log,
+    encrypters,
+    deadline,
+    refusals,
+    isRemoved: () => false,
+  });
   joinTopic(mesh.libp2p.services.gossip, {
     topic: TOPIC,
     judge: (record) => (record.length < 40 ? "reject" : "accept"),
     onRecord: (record) => received.push(record),
     onRejected: () => {},
+    onHello: () => {},
   });
   return { mesh, node, received, port: await mesh.listen({ ip: LOOPBACK, port: 0 }) };
 }

@@ -2,8 +2,7 @@ import type { Connection, Stream } from "@libp2p/interface";
 import type { NodeId } from "@mesh/core/ports";
 import type { Libp2pNode } from "./libp2p-node.ts";
 import { peerIdOf } from "./peer-id.ts";
-
-const GOSSIP_PROTOCOLS = "/meshsub/";
+import { GOSSIP_PROTOCOLS } from "./stream-guard.ts";
 
 /** Can records go to the node and come from it? The router's books alone do not tell: they keep streams that are closed. */
 export function gossipFlows({ libp2p }: Libp2pNode, topic: string, node: NodeId): boolean {

@@ -16,7 +16,9 @@ import {
   TopicValidatorResult,
 } from "@chainsafe/libp2p-gossipsub";
 import { createTopicScoreParams, type TopicScoreParams } from "@chainsafe/libp2p-gossipsub/score";
+import type { PeerId } from "@libp2p/interface";
 import { type ControlQueries, MAX_RECORD_BYTES } from "@mesh/core/ports";
+import { decodeHello, encodeHello, type GossipHello } from "./gossip-hello.ts";
 
 /** Message ids are hashes of the record, so anyone may publish it again and it still travels once. */
 const MESSAGE_ID_BYTES = 16;
@@ -44,7 +46,14 @@ export type Gossip = GossipSub & {
   // By peer id as text. The router has them, though its type does not say so.
   readonly streamsInbound: ReadonlyMap<string, unknown>;
   readonly streamsOutbound: ReadonlyMap<string, unknown>;
+  /** To one peer alone; false: there is no stream to it. */
+  sendRpc(peer: string, rpc: GossipRpc): boolean;
 };
+
+interface GossipRpc {
+  readonly subscriptions: readonly never[];
+  readonly messages: readonly { readonly topic: string; readonly data: Uint8Array }[];
+}
 
 export function recordGossip(topic: string): (components: GossipSubComponents) => GossipSub {
   const options: Partial<GossipsubOpts> = {
@@ -86,15 +95,27 @@ interface GossipListener {
   /** A record that core accepted; the message says who passed it on to us. */
   onRecord(record: Uint8Array, message: GossipsubMessage): void;
   onRejected(): void;
+  /** From the neighbour itself: it is not passed on. */
+  onHello(from: PeerId, hello: GossipHello): void;
 }
 
 /** Joins the topic: from here on records come in. */
-export function joinTopic(gossip: GossipSub, { topic, judge, onRecord, onRejected }: GossipListener): void {
-  gossip.topicValidators.set(topic, (_peer, { data }) => {
+export function joinTopic(gossip: GossipSub, { topic, judge, onRecord, onRejected, onHello }: GossipListener): void {
+  gossip.topicValidators.set(topic, (from, { data }) => {
+    const hello = decodeHello(data);
+    if (hello !== undefined) {
+      onHello(from, hello);
+      return TopicValidatorResult.Ignore;
+    }
     const verdict = data.length > MAX_RECORD_BYTES ? "reject" : judge(data);
     if (verdict === "reject") onRejected();
     return { accept: TopicValidatorResult.Accept, ignore: TopicValidatorResult.Ignore, reject: TopicValidatorResult.Reject }[verdict];
   });
   gossip.addEventListener("gossipsub:message", ({ detail }) => onRecord(detail.msg.data, detail));
   gossip.subscribe(topic);
+}
+
+/** To this neighbour alone, on the stream and in the form of every record. */
+export function sendHello(gossip: Gossip, topic: string, { to, hello }: { readonly to: PeerId; readonly hello: GossipHello }): void {
+  gossip.sendRpc(to.toString(), { subscriptions: [], messages: [{ topic, data: encodeHello(hello) }] });
 }

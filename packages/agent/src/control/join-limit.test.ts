@@ -8,7 +8,6 @@ import {
   MAX_CONCURRENT_JOINS,
   MAX_CONCURRENT_PER_SOURCE,
   MAX_CONCURRENT_REFUSED,
-  MAX_SOURCES,
   REFUSED_INTERVAL,
 } from "./join-limit.ts";
 
@@ -57,7 +56,6 @@ describe("join limit", () => {
     leaves[0]?.();
     for (let n = MAX_CONCURRENT_PER_SOURCE; n < JOIN_BURST; n++) limit.enter(host(n + 10), 0)?.();
     assert.equal(limit.enter(host(99), 0), undefined);
-    assert.equal(limit.sources, 2);
   });
 
   it("lets a bounded number be told that they are refused, one in 100 ms", () => {
@@ -71,11 +69,5 @@ describe("join limit", () => {
     first?.();
     assert.notEqual(limit.enterRefused(10_000), undefined);
     assert.equal(limit.enterRefused(20_000), undefined);
-  });
-
-  it("remembers a bounded number of sources", () => {
-    const limit = new JoinLimit();
-    for (let n = 0; n < 5_000; n++) limit.enter(source(n), 0)?.();
-    assert.equal(limit.sources, MAX_SOURCES);
   });
 });

@@ -1,4 +1,5 @@
 import type { Ip, Millis } from "@mesh/core/ports";
+import { Pace } from "./pace.ts";
 import { type Source, sourceOf } from "./source.ts";
 
 /** Join attempts that may run at once: each holds a connection for up to 30 s and costs a Noise handshake (1 ms of CPU). */
@@ -13,17 +14,9 @@ export const JOIN_INTERVAL: Millis = 2_000;
 export const MAX_CONCURRENT_REFUSED = 4;
 /** … and at least this far apart: 1 % of a core for their handshakes, whoever asks how often. */
 export const REFUSED_INTERVAL: Millis = 100;
-/** Sources remembered. When full the one that was refilled longest ago makes room, so memory is bounded and a flood of sources forgets only old ones. */
-export const MAX_SOURCES = 1_024;
-
-interface Bucket {
-  /** When the bucket would be full again. */
-  fullAt: Millis;
-}
-
-/** Token buckets and running attempts, counted for each source. */
+/** The pace and the running attempts of each source. */
 export class JoinLimit {
-  readonly #buckets = new Map<Source, Bucket>();
+  readonly #pace = new Pace<Source>({ burst: JOIN_BURST, interval: JOIN_INTERVAL });
   /** The source of each attempt that runs. */
   readonly #running: Source[] = [];
   #refusing = 0;
@@ -34,7 +27,7 @@ export class JoinLimit {
     const source = sourceOf(ip);
     const own = this.#running.filter((one) => one === source).length;
     if (this.#running.length >= MAX_CONCURRENT_JOINS || own >= MAX_CONCURRENT_PER_SOURCE) return undefined;
-    if (!this.#takeToken(source, now)) return undefined;
+    if (!this.#pace.take(source, now)) return undefined;
     this.#running.push(source);
     return once(() => {
       this.#running.splice(this.#running.indexOf(source), 1);
@@ -49,20 +42,6 @@ export class JoinLimit {
     return once(() => {
       this.#refusing -= 1;
     });
-  }
-
-  get sources(): number {
-    return this.#buckets.size;
-  }
-
-  #takeToken(source: Source, now: Millis): boolean {
-    const fullAt = Math.max(this.#buckets.get(source)?.fullAt ?? now, now) + JOIN_INTERVAL;
-    if (fullAt > now + JOIN_BURST * JOIN_INTERVAL) return false;
-    this.#buckets.delete(source);
-    this.#buckets.set(source, { fullAt });
-    const oldest = this.#buckets.keys().next();
-    if (this.#buckets.size > MAX_SOURCES && !oldest.done) this.#buckets.delete(oldest.value);
-    return true;
   }
 }
 

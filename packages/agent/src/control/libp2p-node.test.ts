@@ -20,6 +20,7 @@ describe("libp2p node", () => {
     const started = await startLibp2p({
       seed: seedOf(name),
       topic: TOPIC,
+      clock: realClock,
       log: pino({ level: "silent" }),
       encrypters: [],
       deadline,

@@ -1,10 +1,18 @@
 import { yamux } from "@chainsafe/libp2p-yamux";
 import { type Identify, identify } from "@libp2p/identify";
-import type { Connection, ConnectionEncrypter, ConnectionGater, Libp2p, PeerId } from "@libp2p/interface";
+import type {
+  Connection,
+  ConnectionEncrypter,
+  ConnectionGater,
+  Libp2p,
+  PeerId,
+  StreamHandler,
+  StreamHandlerOptions,
+} from "@libp2p/interface";
 import { type Ping, ping } from "@libp2p/ping";
 import { tcp } from "@libp2p/tcp";
 import { MeshError } from "@mesh/core/errors";
-import { type Endpoint, formatEndpoint, type Ip, type Millis, type NodeId } from "@mesh/core/ports";
+import { type Clock, type Endpoint, formatEndpoint, type Ip, type Millis, type NodeId } from "@mesh/core/ports";
 import { createLibp2p, type Libp2pOptions } from "libp2p";
 import type { Logger } from "pino";
 import type { Gossip } from "./gossip.ts";
@@ -13,15 +21,18 @@ import { type HandshakeDeadline, MAX_PENDING } from "./handshake-deadline.ts";
 import { JOIN_ANSWER_TIMEOUT, JOIN_IO_TIMEOUT } from "./join-encrypter.ts";
 import { libp2pLog } from "./libp2p-log.ts";
 import { dialAddress, endpointOf, listenAddress } from "./multiaddr.ts";
+import { Pace } from "./pace.ts";
 import { nodeOf, privateKeyOf } from "./peer-id.ts";
 import { PING_STREAMS } from "./ping-link.ts";
 import type { Refusals } from "./refusals.ts";
+import { StreamGuard } from "./stream-guard.ts";
 import { watchInbound } from "./watch-inbound.ts";
 
 /** What the libp2p node is made from. */
 interface Libp2pNodeOptions {
   readonly seed: Uint8Array;
   readonly topic: string;
+  readonly clock: Clock;
   readonly log: Logger;
   readonly encrypters: readonly ((components: Components) => ConnectionEncrypter)[];
   readonly deadline: HandshakeDeadline;
@@ -35,6 +46,8 @@ export interface Libp2pNode {
   readonly libp2p: Libp2p<{ readonly identify: Identify; readonly ping: Ping; readonly gossip: Gossip }>;
   /** One address, at once, whatever else is being dialled: libp2p's own dialler tries addresses one after the other. */
   dial(node: NodeId, endpoint: Endpoint, signal: AbortSignal): Promise<Connection>;
+  /** Serves a protocol of ours, within what members may ask (stream-guard.ts). */
+  handle(protocol: string, handler: StreamHandler, options: StreamHandlerOptions): Promise<void>;
   /** Returns the TCP port. Throws MeshError "control/port-taken", or "config/invalid" for an address it cannot have. */
   listen(endpoint: ListenEndpoint): Promise<number>;
 }
@@ -52,6 +65,16 @@ const MAX_CONNECTIONS = 500;
 const MAX_UPGRADES: number = 2 * MAX_PENDING;
 /** Inbound connections a second from one address, for the same office. libp2p's default, 5, refused 15 of 20. */
 const MAX_RATE_PER_SOURCE = 50;
+/** Connections one member may open in a row, races of its endpoints and crossed dials included … */
+const MEMBER_BURST = 16;
+/** … and then one more each of these: each costs a Noise handshake and four signatures, 3 ms. */
+const MEMBER_INTERVAL: Millis = 1_000;
+/** Streams open at a time each way on one connection: five protocols, with the limits of each. */
+const MAX_STREAMS = 64;
+/** That one stream may have in flight: the least yamux allows. A sync over 200 ms still gets 1.3 MB/s. */
+const WINDOW_BYTES = 262_144;
+/** Unread on one stream, and waiting for a peer that does not read: then the stream is reset. A frame of sync is 1 MiB. yamux itself knows no limit for the latter. */
+const MAX_STREAM_BUFFER_BYTES = 2_097_152;
 /** Pings on idle links: a frozen peer is noticed in 15 s, and an idle link costs 30 B/s. */
 const PING_INTERVAL: Millis = 10_000;
 const PING_TIMEOUT: { readonly minTimeout: Millis; readonly maxTimeout: Millis } = { minTimeout: 5_000, maxTimeout: 15_000 };
@@ -63,6 +86,11 @@ const SOCKET_TIMEOUT: Millis = 60_000;
 /** Started, not listening yet: handlers are to be in place before anyone can connect. */
 export async function startLibp2p(options: Libp2pNodeOptions): Promise<Libp2pNode> {
   let components: Components | undefined;
+  const { clock, refusals } = options;
+  const guard = new StreamGuard({
+    clock,
+    onRefused: (cause) => refusals.count(cause === "stream" ? "connection-limit" : "gossip-rejected"),
+  });
   const libp2p = await createLibp2p({
     privateKey: await privateKeyOf(options.seed),
     logger: libp2pLog(options.log),
@@ -74,11 +102,24 @@ export async function startLibp2p(options: Libp2pNodeOptions): Promise<Libp2pNod
       (given) => {
         components = given;
         const transport = tcp({ inboundSocketInactivityTimeout: SOCKET_TIMEOUT, outboundSocketInactivityTimeout: SOCKET_TIMEOUT })(given);
-        return watchInbound(transport, (connection, error) => options.refusals.failed(connection, error));
+        return watchInbound(transport, (connection, error) => refusals.failed(connection, error));
       },
     ],
     connectionEncrypters: [...options.encrypters],
-    streamMuxers: [yamux()],
+    streamMuxers: [
+      yamux({
+        // The connection monitor pings; a second ping and timer a link would tell nothing more.
+        enableKeepAlive: false,
+        maxInboundStreams: MAX_STREAMS,
+        maxOutboundStreams: MAX_STREAMS,
+        streamOptions: {
+          initialStreamWindowSize: WINDOW_BYTES,
+          maxStreamWindowSize: WINDOW_BYTES,
+          maxReadBufferLength: MAX_STREAM_BUFFER_BYTES,
+          maxWriteBufferLength: MAX_STREAM_BUFFER_BYTES,
+        },
+      }),
+    ],
     connectionGater: memberGater(options),
     connectionManager: {
       maxConnections: MAX_CONNECTIONS,
@@ -89,9 +130,10 @@ export async function startLibp2p(options: Libp2pNodeOptions): Promise<Libp2pNod
     },
     connectionMonitor: { pingInterval: PING_INTERVAL, pingTimeout: PING_TIMEOUT },
     services: {
-      identify: identify({ maxInboundStreams: IDENTIFY_STREAMS, maxOutboundStreams: IDENTIFY_STREAMS }),
-      ping: ping({ maxInboundStreams: PING_STREAMS, maxOutboundStreams: PING_STREAMS }),
-      gossip: (given: Components) => recordGossip(options.topic)(given) as Gossip,
+      identify: (given: Components) =>
+        identify({ maxInboundStreams: IDENTIFY_STREAMS, maxOutboundStreams: IDENTIFY_STREAMS })(guard.components(given)),
+      ping: (given: Components) => ping({ maxInboundStreams: PING_STREAMS, maxOutboundStreams: PING_STREAMS })(guard.components(given)),
+      gossip: (given: Components) => recordGossip(options.topic)(guard.components(given)) as Gossip,
     },
   });
   if (components === undefined) throw new Error("libp2p did not ask for its transport");
@@ -99,12 +141,14 @@ export async function startLibp2p(options: Libp2pNodeOptions): Promise<Libp2pNod
   return {
     libp2p,
     dial: (node, endpoint, signal) => transportManager.dial(dialAddress(node, endpoint), { signal }),
+    handle: (protocol, handler, limits) => libp2p.handle(protocol, guard.handler(handler), limits),
     listen: (endpoint) => listenOn(transportManager, endpoint),
   };
 }
 
 /** Removed nodes are refused both ways, and libp2p itself never dials: links.ts does, by `dial` above. */
-function memberGater({ isRemoved, deadline }: Libp2pNodeOptions): ConnectionGater {
+function memberGater({ isRemoved, deadline, clock, refusals }: Libp2pNodeOptions): ConnectionGater {
+  const pace = new Pace<NodeId>({ burst: MEMBER_BURST, interval: MEMBER_INTERVAL });
   const denyRemoved = (peer: PeerId): boolean => {
     const node = nodeOf(peer);
     return node === undefined || isRemoved(node);
@@ -116,7 +160,13 @@ function memberGater({ isRemoved, deadline }: Libp2pNodeOptions): ConnectionGate
       deadline.started(connection);
       return false;
     },
-    denyInboundEncryptedConnection: denyRemoved,
+    denyInboundEncryptedConnection: (peer, connection) => {
+      const node = nodeOf(peer);
+      if (node === undefined || isRemoved(node)) return true;
+      if (pace.take(node, clock.now())) return false;
+      refusals.blame(connection, "connection-limit");
+      return true;
+    },
     // Not before the muxer is chosen: until then it is one of libp2p's upgrades under way.
     denyInboundUpgradedConnection: (_peer, connection) => {
       deadline.met(connection);

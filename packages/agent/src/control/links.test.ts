@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Endpoint, type Ip, type NodeId, nodeId } from "@mesh/core/ports";
 import {
+  BESIDE_AFTER,
   ENDPOINTS_SETTLE,
   LASTING_AFTER,
   Links,
@@ -221,11 +222,12 @@ describe("links", () => {
     assert.deepEqual(larger.done, ["3000 out2 aborted: duplicate connection", "3000 reduced"]);
   });
 
-  it("closes what is silent after the network changed and dials it at once, and keeps what answers or resets the ping", async () => {
+  it("closes what is silent after the network changed and dials it again, and keeps what answers or resets the ping", async () => {
     const { links, clock, done, answering, open, pings } = scene();
     answering.add(1);
     links.connect(PEER, [endpoint(1)]);
     await clock.advance(5_000);
+    answering.delete(1);
     const frozen = links.connectionTo(PEER);
     assert.ok(frozen !== undefined);
     const [alive, resetting] = [open(SMALLER_PEER, false), open(OTHER_PEER, false)];
@@ -244,11 +246,81 @@ describe("links", () => {
       // The one under way is enough for the frozen one.
       "5100 in2 pinged",
       "5100 in3 pinged",
+      "5350 dial 1",
       `${5_000 + PING_PATIENCE} out1 aborted: silent since the network changed`,
       "6500 down",
       "6500 dial 1",
     ]);
     assert.deepEqual([links.connectionTo(SMALLER_PEER), links.connectionTo(OTHER_PEER)], [alive, resetting]);
+  });
+
+  it("has a second connection when the first does not answer for 250 ms after the network changed, and closes the first then", async () => {
+    const { links, clock, done, answering } = scene();
+    answering.add(1);
+    links.connect(PEER, [endpoint(1)]);
+    await clock.advance(1);
+    const first = links.connectionTo(PEER);
+    assert.ok(first !== undefined);
+    links.usable(first);
+    await clock.advance(9_999);
+    done.length = 0;
+    links.networkChanged();
+    await clock.advance(1_000);
+    assert.deepEqual(done, ["10000 out1 pinged", "10250 dial 1", "10250 out1 aborted: duplicate connection", "10250 reduced"]);
+    assert.notEqual(links.connectionTo(PEER), first);
+  });
+
+  it("dials nothing beside a link that answers, that another attempt is under way to, or that it does not want itself", async () => {
+    const { links, clock, done, answering, open, pings } = scene();
+    answering.add(1);
+    links.connect(PEER, [endpoint(1)]);
+    await clock.advance(1);
+    const mine = links.connectionTo(PEER);
+    assert.ok(mine !== undefined);
+    pings.set(mine, () => Promise.resolve());
+    const theirs = open(OTHER_PEER, false);
+    for (const connection of [mine, theirs]) links.usable(connection);
+    done.length = 0;
+    for (let i = 0; i < 5; i++) links.networkChanged();
+    await clock.advance(BESIDE_AFTER);
+    assert.deepEqual(
+      done.filter((line) => line.includes("dial")),
+      [],
+    );
+  });
+
+  it("links a peer within 10 s of its return, after any absence", async () => {
+    const { links, clock, done, answering } = scene();
+    links.connect(PEER, [endpoint(1), endpoint(2)]);
+    await clock.advance(6 * 3_600_000);
+    const attempts = done.length / 2;
+    assert.ok(attempts > 2_000 && attempts < 2_200, `${attempts} attempts in six hours`);
+    answering.add(2);
+    await clock.advance(10_500);
+    assert.equal(links.connectionTo(PEER)?.remote.port, 2);
+  });
+
+  it("dials a peer that came back at another port as soon as that is known", async () => {
+    const { links, clock, answering, done } = scene();
+    links.connect(PEER, [endpoint(1)]);
+    await clock.advance(3_600_000);
+    answering.add(2);
+    done.length = 0;
+    links.connect(PEER, [endpoint(2)]);
+    await clock.advance(0);
+    assert.deepEqual(done, ["3600000 dial 2"]);
+  });
+
+  it("dials at once when a network comes to a host that had none", async () => {
+    const { links, clock, answering, done } = scene();
+    links.connect(PEER, [endpoint(1)]);
+    links.connect(OTHER_PEER, []);
+    await clock.advance(600_500);
+    answering.add(1);
+    done.length = 0;
+    links.networkChanged();
+    await clock.advance(0);
+    assert.deepEqual(done, ["600500 dial 1"]);
   });
 
   it("dials what waits and what hangs at once after the network changed, and backs off afresh", async () => {

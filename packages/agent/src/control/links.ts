@@ -13,8 +13,11 @@
  * | no     | one or more        | kept: the other side wants it                                       |
  *
  * Other endpoints are dialled at once too; when they change again within 10 s, at the next attempt.
- * A connection that is not usable after 8 s is closed. When the host's network changed, so is one that does not answer
- * within 1.5 s, and what is not linked is dialled at once.
+ * A connection that is not usable after 8 s is closed. When the host's network changed, or the host slept:
+ *
+ *   what is not linked       → is dialled at once
+ *   what is linked           → is pinged; no answer in 250 ms: dialled beside it, and of both the newest stays (connection-choice.ts)
+ *                              no answer in 1.5 s: closed
  */
 import { type Clock, type Endpoint, type Millis, type NodeId, sameEndpoint } from "@mesh/core/ports";
 import { choiceGrace, chooseConnection } from "./connection-choice.ts";
@@ -56,6 +59,8 @@ export const LASTING_AFTER: Millis = 10_000;
 export const USABLE_TIMEOUT: Millis = 8_000;
 /** For an answer after the host's network changed: a round trip, and one retransmission by TCP (RFC 6298: 1 s at first). */
 export const PING_PATIENCE: Millis = 1_500;
+/** A link that has not answered by then is probably dead, and a second one costs little: most round trips are shorter. */
+export const BESIDE_AFTER: Millis = 250;
 /** Endpoints of one attempt: with 250 ms of head start each, the last begins after 2 s. */
 export const MAX_DIALLED_ENDPOINTS = 8;
 
@@ -87,6 +92,7 @@ export class Links {
   readonly #pinged = new Set<MemberConnection>();
   /** Closed because they did not answer that ping. */
   readonly #silent = new Set<MemberConnection>();
+  #cancelBeside: () => void = () => {};
   readonly #closing = new AbortController();
 
   constructor(options: LinksOptions) {
@@ -123,6 +129,8 @@ export class Links {
 
   /** Old addresses may be gone: what they carried is checked, and what waits or hangs is dialled from the new ones. */
   networkChanged(): void {
+    if (this.#closing.signal.aborted) return;
+    const { clock } = this.#options;
     for (const { connections } of this.#peers.values()) for (const connection of connections) void this.#check(connection);
     for (const [node, target] of this.#targets) {
       if (this.#peers.has(node)) continue;
@@ -130,6 +138,8 @@ export class Links {
       target.failures = 0;
       this.#dial(node, target);
     }
+    this.#cancelBeside();
+    this.#cancelBeside = clock.at(clock.now() + BESIDE_AFTER, () => this.#dialBeside());
   }
 
   opened(connection: MemberConnection): void {
@@ -190,6 +200,7 @@ export class Links {
     this.#peers.clear();
     for (const cancel of this.#usableTimers.values()) cancel();
     this.#usableTimers.clear();
+    this.#cancelBeside();
   }
 
   /** Never rejects. Silence alone is a dead connection: a reset came from the other side, and is reported when it was the connection's. */
@@ -204,13 +215,25 @@ export class Links {
     connection.abort("silent since the network changed");
   }
 
+  /** Links of which no connection has answered yet. */
+  #dialBeside(): void {
+    for (const [node, target] of this.#targets) {
+      const connections = [...(this.#peers.get(node)?.connections ?? [])];
+      const isSilent = connections.length > 0 && connections.every((connection) => this.#pinged.has(connection));
+      if (isSilent && target.stop === undefined) this.#attempt(node, target);
+    }
+  }
+
   #dial(node: NodeId, target: Target): void {
-    const { clock, dial, mayDial, onDialFailed } = this.#options;
     target.stop = undefined;
-    if ((this.#peers.get(node)?.connections.size ?? 0) > 0) return;
+    if (!this.#peers.has(node)) this.#attempt(node, target);
+  }
+
+  #attempt(node: NodeId, target: Target): void {
+    const { clock, dial, mayDial, onDialFailed } = this.#options;
     const endpoints = target.endpoints.slice(0, MAX_DIALLED_ENDPOINTS);
     if (endpoints.length === 0 || !mayDial(node)) {
-      this.#dialLater(node, target, false);
+      if (!this.#peers.has(node)) this.#dialLater(node, target, false);
       return;
     }
     const attempt = new AbortController();

@@ -11,10 +11,10 @@
  */
 import { noise } from "@chainsafe/libp2p-noise";
 import type { ConnectionEncrypter, MessageStream, SecuredConnection } from "@libp2p/interface";
-import { type Clock, type ControlQueries, MAX_RECORD_BYTES, type Millis, type NodeId, shortId } from "@mesh/core/ports";
+import type { Clock, ControlQueries, Millis, NodeId } from "@mesh/core/ports";
 import { withDeadline } from "./deadline.ts";
-import { type Frames, framesOf } from "./frames.ts";
-import { nodeOf } from "./peer-id.ts";
+import type { Frames } from "./frames.ts";
+import { credentialFrames, takeCredentials } from "./member-credentials.ts";
 
 const MEMBER_PROTOCOL = "/mesh/member/1";
 /** For steps 2 to 5: three round trips and four signatures, even on a slow, lossy path. */
@@ -29,21 +29,21 @@ interface MemberEncrypterOptions {
   onCredentials(node: NodeId, credentials: Uint8Array): void;
 }
 
+/** Waiting for a peer that does not read. Streams stop writing before (yamux windows); what is left are answers to its own frames, of which one that never reads could cause any number. */
+const MAX_UNSENT_BYTES = 4_194_304;
+
 type NoiseComponents = Parameters<ReturnType<typeof noise>>[0];
 
 export function memberEncrypter(options: MemberEncrypterOptions): (components: NoiseComponents) => ConnectionEncrypter {
   const { clock, queries } = options;
   const timeout = MEMBER_HANDSHAKE_TIMEOUT;
 
-  const verify = ({ remotePeer }: SecuredConnection, credentials: Uint8Array, onRefused: () => void): void => {
-    const node = nodeOf(remotePeer);
-    const reason = node === undefined ? "not an Ed25519 key" : queries.refuseMember(node, credentials);
-    if (node === undefined || reason !== undefined) {
-      onRefused();
-      throw new Error(`${node === undefined ? "peer" : shortId(node)} is no member: ${reason}`);
-    }
-    options.onCredentials(node, credentials);
+  const listener = {
+    refuseMember: (node: NodeId, credentials: Uint8Array) => queries.refuseMember(node, credentials),
+    onCredentials: (node: NodeId, credentials: Uint8Array) => options.onCredentials(node, credentials),
   };
+  const take = (secured: SecuredConnection, frames: Frames, part: { readonly signal: AbortSignal; onRefused(): void }): Promise<void> =>
+    takeCredentials(secured, { ...part, ...listener }, frames);
 
   return (components) => {
     const channel = noise()(components);
@@ -54,23 +54,23 @@ export function memberEncrypter(options: MemberEncrypterOptions): (components: N
           const secured = await channel.secureOutbound(connection, { ...rest, signal: deadline });
           const frames = credentialFrames(secured);
           await frames.write(queries.credentials(), deadline);
-          verify(secured, await frames.read(deadline), () => options.onRefused(connection, "outbound"));
-          frames.release();
-          return secured;
+          await take(secured, frames, { signal: deadline, onRefused: () => options.onRefused(connection, "outbound") });
+          return released(secured, frames);
         }),
       secureInbound: (connection, { signal, ...rest } = {}) =>
         withDeadline({ clock, timeout, signal }, async (deadline) => {
           const secured = await channel.secureInbound(connection, { ...rest, signal: deadline });
           const frames = credentialFrames(secured);
-          verify(secured, await frames.read(deadline), () => options.onRefused(connection, "inbound"));
+          await take(secured, frames, { signal: deadline, onRefused: () => options.onRefused(connection, "inbound") });
           await frames.write(queries.credentials(), deadline);
-          frames.release();
-          return secured;
+          return released(secured, frames);
         }),
     };
   };
 }
 
-function credentialFrames(secured: SecuredConnection): Frames {
-  return framesOf(secured.connection, MAX_RECORD_BYTES);
+function released(secured: SecuredConnection, frames: Frames): SecuredConnection {
+  frames.release();
+  secured.connection.maxWriteBufferLength = MAX_UNSENT_BYTES;
+  return secured;
 }

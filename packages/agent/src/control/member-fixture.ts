@@ -3,7 +3,6 @@ import { performance } from "node:perf_hooks";
 import {
   type Clock,
   type ControlEvent,
-  type ControlPlane,
   type ControlQueries,
   type ControlRefusal,
   type Endpoint,
@@ -13,7 +12,7 @@ import {
   nodeId,
 } from "@mesh/core/ports";
 import { pino } from "pino";
-import { type ControlPlaneOptions, openControlPlane } from "./control-plane.ts";
+import { type ControlPlaneOptions, type OpenControlPlane, openControlPlane } from "./control-plane.ts";
 import { privateKeyOf } from "./peer-id.ts";
 import { TestRecords } from "./test-records-fixture.ts";
 
@@ -123,7 +122,7 @@ export async function eventually(what: string, holds: () => boolean): Promise<vo
 
 export interface Member {
   readonly node: NodeId;
-  readonly control: ControlPlane;
+  readonly control: OpenControlPlane;
   readonly endpoint: Endpoint;
   readonly events: EventLog;
   readonly records: TestRecords;
@@ -136,11 +135,13 @@ export interface Member {
 
 export interface MemberOptions extends Partial<Pick<ControlPlaneOptions, "clock" | "port" | "busyResponse">> {
   readonly network?: string;
+  /** Where it listens; default: on loopback. */
+  readonly ip?: Ip;
   readonly credentials?: Uint8Array;
   onEvent?(event: ControlEvent, member: Member): void;
 }
 
-/** A node on loopback that believes what its network's members say. */
+/** A node that believes what its network's members say. */
 export async function openMember(name: string, options: MemberOptions = {}): Promise<Member> {
   const seed = seedOf(name);
   const node = await nodeOfSeed(seed);
@@ -161,7 +162,7 @@ export async function openMember(name: string, options: MemberOptions = {}): Pro
   };
   const control = await openControlPlane({
     seed,
-    listen: { ip: LOOPBACK, port: options.port ?? 0 },
+    listen: { ip: options.ip ?? LOOPBACK, port: options.port ?? 0 },
     port: 0,
     topic: TOPIC,
     queries,
@@ -177,7 +178,7 @@ export async function openMember(name: string, options: MemberOptions = {}): Pro
   const member: Member = {
     node,
     control,
-    endpoint: { ip: LOOPBACK, port: control.port },
+    endpoint: { ip: options.ip ?? LOOPBACK, port: control.port },
     events,
     records,
     removed,
@@ -193,4 +194,9 @@ export async function openMember(name: string, options: MemberOptions = {}): Pro
 export async function link(a: Member, b: Member): Promise<void> {
   a.control.connect(b.node, [b.endpoint]);
   await Promise.all([a.events.next("link-up", ({ node }) => node === b.node), b.events.next("link-up", ({ node }) => node === a.node)]);
+}
+
+/** For what has no event: that nothing happens, or that a connection is no longer new. */
+export function passed(time: number): Promise<void> {
+  return new Promise((resolve) => realClock.at(realClock.now() + time, () => resolve()));
 }

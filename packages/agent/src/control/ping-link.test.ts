@@ -19,6 +19,7 @@ describe("ping of a link", () => {
       const started = await startLibp2p({
         seed: seedOf(name),
         topic: TOPIC,
+        clock: realClock,
         log: pino({ level: "silent" }),
         encrypters: [memberEncrypter({ clock: realClock, queries, onRefused: () => {}, onCredentials: () => {} })],
         deadline: new HandshakeDeadline(realClock, () => {}),

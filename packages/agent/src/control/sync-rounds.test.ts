@@ -15,12 +15,14 @@ interface Scene {
   readonly runs: string[];
   readonly failed: string[];
   readonly barred: Set<NodeId>;
+  readonly turns: number[];
 }
 function scene(run: (node: NodeId, signal: AbortSignal) => Promise<SyncOutcome>): Scene {
   const clock = new SettlingClock();
   const runs: string[] = [];
   const failed: string[] = [];
   const barred = new Set<NodeId>();
+  const turns: number[] = [];
   const rounds = new SyncRounds({
     clock,
     run: (node, signal) => {
@@ -29,8 +31,9 @@ function scene(run: (node: NodeId, signal: AbortSignal) => Promise<SyncOutcome>)
     },
     maySync: (node) => !barred.has(node),
     onFailed: (node, error) => failed.push(`${nodes.indexOf(node)}: ${String(error)}`),
+    onTurn: (node) => turns.push(nodes.indexOf(node)),
   });
-  return { rounds, clock, runs, failed, barred };
+  return { rounds, clock, runs, failed, barred, turns };
 }
 
 function linkAll(rounds: SyncRounds, count: number): void {
@@ -162,5 +165,99 @@ describe("sync rounds", () => {
     await clock.advance(2 * ROUND_INTERVAL);
     for (const node of nodes) rounds.syncWith(node);
     assert.deepEqual([runs.length, failed.length, clock.pending, rounds.signal.aborted], [2, 1, 0, true]);
+  });
+
+  it("tell whose turn it is, and of nobody who asked for it", async () => {
+    const { rounds, clock, turns } = scene(async () => done);
+    linkAll(rounds, 2);
+    for (const node of nodes.slice(1, 2)) rounds.syncWith(node);
+    await clock.advance(2 * ROUND_INTERVAL);
+    assert.deepEqual(turns, [0, 1]);
+  });
+});
+
+describe("settling", () => {
+  it("compares with every neighbour at once, and counts those that have everything", async () => {
+    const { rounds, clock, runs } = scene(async (node) => {
+      if (node === nodes[1]) throw new Error("hung up");
+      return node === nodes[2] ? { ...done, isPartial: true } : done;
+    });
+    linkAll(rounds, 10);
+    const settled = rounds.settle(2_000);
+    assert.equal(runs.length, 10);
+    await clock.advance(2_000);
+    assert.equal(await settled, 8);
+  });
+
+  it("does not wait for the time to be over, nor for anybody when there is nobody", async () => {
+    const { rounds, clock } = scene(async () => done);
+    assert.equal(await rounds.settle(60_000), 0);
+    linkAll(rounds, 3);
+    assert.equal(await rounds.settle(60_000), 3);
+    assert.equal(clock.now(), 0);
+    assert.equal(clock.pending, 1);
+  });
+
+  it("takes no comparison for an answer that began before", async () => {
+    const ends: (() => void)[] = [];
+    const { rounds, clock, runs } = scene(() => new Promise((resolve) => ends.push(() => resolve(done))));
+    linkAll(rounds, 1);
+    for (const node of nodes.slice(0, 1)) rounds.syncWith(node);
+    let result: number | undefined;
+    void rounds.settle(10_000).then((count) => {
+      result = count;
+    });
+    ends[0]?.();
+    await clock.advance(1);
+    assert.deepEqual([result, runs.length], [undefined, 2]);
+    ends[1]?.();
+    await clock.advance(1);
+    assert.equal(result, 1);
+  });
+
+  it("goes on with who cannot take everything at once, and ends when the time is over", async () => {
+    const outcomes: SyncOutcome[] = [
+      { received: 1, fresh: 1, sent: 9, isPartial: true },
+      { received: 1, fresh: 1, sent: 9, isPartial: true },
+    ];
+    const first = scene(async () => outcomes.shift() ?? done);
+    linkAll(first.rounds, 1);
+    const settled = first.rounds.settle(10_000);
+    await first.clock.advance(3 * REST_AFTER);
+    assert.equal(await settled, 1);
+
+    const silent = scene(() => new Promise(() => {}));
+    linkAll(silent.rounds, 3);
+    const over = silent.rounds.settle(1_500);
+    await silent.clock.advance(1_500);
+    assert.equal(await over, 0);
+  });
+
+  it("ends with who is unlinked or barred, and with close", async () => {
+    const { rounds, clock, barred } = scene(() => new Promise(() => {}));
+    linkAll(rounds, 3);
+    const [first, second] = nodes;
+    assert.ok(first !== undefined && second !== undefined);
+    barred.add(first);
+    const settled = rounds.settle(60_000);
+    rounds.unlinked(second);
+    rounds.close();
+    assert.equal(await settled, 0);
+    assert.equal(await rounds.settle(60_000), 0);
+    assert.equal(clock.pending, 0);
+  });
+
+  it("of two at once, neither ends the other", async () => {
+    const ends: (() => void)[] = [];
+    const { rounds, clock } = scene(() => new Promise((resolve) => ends.push(() => resolve(done))));
+    linkAll(rounds, 1);
+    const [short, long] = [rounds.settle(100), rounds.settle(5_000)];
+    await clock.advance(100);
+    assert.equal(await short, 0);
+    for (const end of ends) end();
+    await clock.advance(1);
+    for (const end of ends) end();
+    await clock.advance(1);
+    assert.equal(await long, 1);
   });
 });

@@ -1,3 +1,4 @@
+import type { DatapathBackend } from "@mesh/core/config";
 import type { NodeEffect, PeerStamps } from "@mesh/core/node";
 import type { Clock, Datapath, DatapathException, DatapathOptions, ForwardingTable, Millis, PeerSlot, PeerTraffic } from "@mesh/core/ports";
 import { bootTime, openDatapath } from "@mesh/datapath";
@@ -12,7 +13,7 @@ const TUN_NAMES: readonly string[] = Array.from({ length: 64 }, (_, i) => `mesh$
 
 export type DataEffect = Extract<
   NodeEffect,
-  { type: "publish-table" | "set-endpoint" | "install-session" | "drop-session" | "send-keepalive" | "send-datagram" }
+  { type: "set-handshake-key" | "publish-table" | "set-endpoint" | "install-session" | "drop-session" | "send-keepalive" | "send-datagram" }
 >;
 
 export interface DataPlaneOptions {
@@ -20,14 +21,17 @@ export interface DataPlaneOptions {
   readonly mtu: number;
   /** 0: any free port. */
   readonly udpPort: number;
+  /** Undefined: native, else its twin. */
+  readonly backend: DatapathBackend | undefined;
 }
 
 /** Opens the engine under the asked device name, or the first free one. Exceptions wait until {@link DataPlane.start}. */
 export function openDataPlane(options: DataPlaneOptions): DataPlane {
-  const { mtu, udpPort } = options;
+  const { mtu, udpPort, backend } = options;
   const waiting: DatapathException[] = [];
   const sink = { onExceptions: (batch: readonly DatapathException[]): void => void waiting.push(...batch) };
-  const open = (tunName: string): Datapath => openDatapath({ tunName, mtu, udpPort, onExceptions: (batch) => sink.onExceptions(batch) });
+  const open = (tunName: string): Datapath =>
+    openDatapath({ tunName, mtu, udpPort, ...(backend !== undefined && { backend }), onExceptions: (batch) => sink.onExceptions(batch) });
   return new DataPlane(options.tunName === undefined ? openFirstFree(open) : open(options.tunName), sink, waiting);
 }
 
@@ -73,6 +77,8 @@ export class DataPlane {
 
   perform(effect: DataEffect): void {
     switch (effect.type) {
+      case "set-handshake-key":
+        return this.#datapath.setHandshakeKey(effect.publicKey);
       case "publish-table":
         return this.#publish(effect.table);
       case "set-endpoint":

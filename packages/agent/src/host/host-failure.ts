@@ -1,17 +1,21 @@
 import { MeshError } from "@mesh/core/errors";
-import type { IpOutcome } from "./ip-command.ts";
+import type { CommandOutcome } from "./ip-command.ts";
 
-export type IpFailure = Extract<IpOutcome, { readonly ok: false }>;
+export type CommandFailure = Extract<CommandOutcome, { readonly ok: false }>;
 
 /** `action` completes "Only root may …" and "Could not …". */
-export function commandFailed(failure: IpFailure, action: string): MeshError {
+export function commandFailed(failure: CommandFailure, action: string): MeshError {
   if (/Operation not permitted/.test(failure.output)) return notRoot(action);
   return new MeshError(
     "host/command-failed",
-    `Could not ${action}: ${failure.output.split("\n")[0]}`,
+    `Could not ${action}: ${firstLine(failure.output)}`,
     { command: failure.failed, output: failure.output },
     { hint: `Try it by hand: ${failure.failed}` },
   );
+}
+
+export function firstLine(text: string): string {
+  return text.split("\n")[0] ?? "";
 }
 
 function notRoot(action: string): MeshError {

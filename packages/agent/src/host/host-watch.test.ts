@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { type HostView, parseIp } from "@mesh/core/ports";
 import { pino } from "pino";
 import { ManualClock } from "../runtime/manual-clock-fixture.ts";
-import { HostWatch } from "./host-watch.ts";
+import { HostWatch, type Monitor } from "./host-watch.ts";
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -23,26 +23,28 @@ class Host {
   running = 0;
   news: () => void = () => {};
   end: (reason: string) => void = () => {};
+  readonly said: string[] = [];
+  readonly monitor: Monitor = {
+    name: "ip monitor",
+    start: (onNews, onEnd) => {
+      this.monitors++;
+      this.running++;
+      this.news = onNews;
+      this.end = (reason) => {
+        this.running--;
+        onEnd(reason);
+      };
+      return () => {
+        this.running--;
+      };
+    },
+  };
   readonly watch: HostWatch;
 
   constructor(known: HostView | undefined) {
     this.watch = new HostWatch({
-      ip: {
-        monitor: (onNews, onEnd) => {
-          this.monitors++;
-          this.running++;
-          this.news = onNews;
-          this.end = (reason) => {
-            this.running--;
-            onEnd(reason);
-          };
-          return () => {
-            this.running--;
-          };
-        },
-      },
       clock: this.clock,
-      log: pino({ level: "silent" }),
+      log: pino({ level: "warn" }, { write: (line: string) => void this.said.push(line) }),
       known,
       observe: async () => {
         this.looks++;
@@ -53,7 +55,7 @@ class Host {
       },
       onChange: (changed) => this.seen.push(changed.addresses.map((address) => address.ip).join()),
     });
-    this.watch.start();
+    this.watch.keep(this.monitor);
   }
 
   async pass(duration: number): Promise<void> {
@@ -112,6 +114,49 @@ describe("HostWatch", () => {
     }
     assert.deepEqual(host.seen, ["192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"]);
     assert.equal(host.running, 1);
+    assert.equal(host.said.length, 1, "the same reason is said once");
+  });
+
+  test("listens to each monitor once, to another one as well, and to none after its stop", async () => {
+    const host = new Host(view("192.0.2.1"));
+    await host.pass(2_000);
+    host.watch.keep(host.monitor);
+    assert.equal(host.monitors, 1);
+    let stops = 0;
+    let news = (): void => {};
+    const other: Monitor = {
+      name: "nft monitor",
+      start: (onNews) => {
+        news = onNews;
+        return () => void stops++;
+      },
+    };
+    host.watch.keep(other);
+    await host.pass(2_000);
+    const before = host.looks;
+    news();
+    await host.pass(100);
+    assert.equal(host.looks, before + 1);
+    host.watch.stop();
+    assert.deepEqual([host.running, stops], [0, 1]);
+    host.watch.keep(host.monitor);
+    assert.equal(host.monitors, 1);
+    assert.equal(host.clock.timerCount, 0);
+  });
+
+  test("a look that was asked for comes when it was, and an earlier one wins", async () => {
+    const host = new Host(view("192.0.2.1"));
+    await host.pass(2_000);
+    await host.pass(2_000);
+    const before = host.looks;
+    host.watch.lookAfter(700);
+    host.watch.lookAfter(900);
+    await host.pass(699);
+    assert.equal(host.looks, before);
+    await host.pass(1);
+    assert.equal(host.looks, before + 1);
+    await host.pass(1_000);
+    assert.equal(host.looks, before + 1);
   });
 
   test("news during a slow look is looked at after it, one look at a time", async () => {

@@ -1,9 +1,14 @@
-import type { Clock, HostView } from "@mesh/core/ports";
+import type { Clock, HostView, Millis } from "@mesh/core/ports";
 import type { Logger } from "pino";
-import type { IpCommand } from "./ip-command.ts";
+import type { StartMonitor } from "./program.ts";
+
+export interface Monitor {
+  /** As a person would type it. */
+  readonly name: string;
+  readonly start: StartMonitor;
+}
 
 interface HostWatchOptions {
-  readonly ip: Pick<IpCommand, "monitor">;
   readonly clock: Clock;
   readonly log: Logger;
   observe(): Promise<HostView>;
@@ -13,24 +18,26 @@ interface HostWatchOptions {
 }
 
 /** One change of a link makes a dozen messages within milliseconds; one look is enough for them all. */
-const SETTLE_AFTER = 100;
+const SETTLE_AFTER: Millis = 100;
 
-/** `ip monitor` has no sign that it listens; what changed before it did is found by this one look. [measured: it listens 2 to 5 ms after its start] */
-const LISTENING_AFTER = 1_000;
+/** A monitor has no sign that it listens; what changed before it did is found by this one look. [measured: `ip` listens 2 to 5 ms after its start] */
+const LISTENING_AFTER: Millis = 1_000;
 
-/** While the monitor cannot run this is a poll: every attempt to restart it looks as well. */
-const RESTART_AFTER = 2_000;
+/** While a monitor cannot run this is a poll: every attempt to restart it looks as well. */
+const RESTART_AFTER: Millis = 2_000;
 
 /**
- * Looks again whenever `ip monitor` says anything. What it says is not read: messages can be lost, a look cannot.
+ * Looks again whenever a monitor says anything. What it says is not read: messages can be lost, a look cannot.
  */
 export class HostWatch {
   readonly #options: HostWatchOptions;
+  /** Of each monitor: it and its next step. */
+  readonly #stops = new Map<Monitor, () => void>();
+  readonly #cancels = new Map<Monitor, () => void>();
+  readonly #endReasons = new Map<Monitor, string>();
   #known: string | undefined;
-  #stopMonitor: () => void = () => {};
-  #cancelStep: () => void = () => {};
   #cancelLook: () => void = () => {};
-  #lookAt: number | undefined;
+  #lookAt: Millis | undefined;
   #isLooking = false;
   #isStopped = false;
 
@@ -39,31 +46,19 @@ export class HostWatch {
     this.#known = options.known === undefined ? undefined : JSON.stringify(options.known);
   }
 
-  start(): void {
-    this.#startMonitor();
+  /** Listens to the monitor, if it does not yet, until the watch is stopped. */
+  keep(monitor: Monitor): void {
+    if (!this.#isStopped && !this.#stops.has(monitor)) this.#startMonitor(monitor);
   }
 
   stop(): void {
     this.#isStopped = true;
-    this.#stopMonitor();
-    this.#cancelStep();
+    for (const stop of [...this.#stops.values(), ...this.#cancels.values()]) stop();
     this.#cancelLook();
   }
 
-  #startMonitor(): void {
-    const { ip, log, clock } = this.#options;
-    const monitorEnded = (reason: string): void => {
-      log.warn({ reason }, "ip monitor ended; the host is looked at every 2 s until it runs again");
-      this.#cancelStep();
-      this.#cancelStep = clock.at(clock.now() + RESTART_AFTER, () => this.#startMonitor());
-    };
-    this.#stopMonitor = ip.monitor(() => this.#lookAfter(SETTLE_AFTER), monitorEnded);
-    this.#lookAfter(0);
-    this.#cancelStep = clock.at(clock.now() + LISTENING_AFTER, () => this.#lookAfter(0));
-  }
-
   /** At most one look is due; an earlier one wins. */
-  #lookAfter(delay: number): void {
+  lookAfter(delay: Millis): void {
     const at = this.#options.clock.now() + delay;
     if (this.#isStopped || (this.#lookAt !== undefined && this.#lookAt <= at)) return;
     this.#cancelLook();
@@ -74,9 +69,32 @@ export class HostWatch {
     });
   }
 
+  #startMonitor(monitor: Monitor): void {
+    const { log, clock } = this.#options;
+    const monitorEnded = (reason: string): void => {
+      const level = this.#endReasons.get(monitor) === reason ? "debug" : "warn";
+      log[level]({ monitor: monitor.name, reason }, "a monitor of the host ended; the host is looked at every 2 s until it runs again");
+      this.#endReasons.set(monitor, reason);
+      this.#cancels.get(monitor)?.();
+      this.#cancels.set(
+        monitor,
+        clock.at(clock.now() + RESTART_AFTER, () => this.#startMonitor(monitor)),
+      );
+    };
+    this.#stops.set(
+      monitor,
+      monitor.start(() => this.lookAfter(SETTLE_AFTER), monitorEnded),
+    );
+    this.lookAfter(0);
+    this.#cancels.set(
+      monitor,
+      clock.at(clock.now() + LISTENING_AFTER, () => this.lookAfter(0)),
+    );
+  }
+
   async #look(): Promise<void> {
     // What is being read may be older than the news: once more after it.
-    if (this.#isLooking) return this.#lookAfter(SETTLE_AFTER);
+    if (this.#isLooking) return this.lookAfter(SETTLE_AFTER);
     this.#isLooking = true;
     try {
       this.#report(await this.#options.observe());

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type Ip, type LinkPlan, type Prefix, parseIp, parsePrefix } from "@mesh/core/ports";
-import { linkChanges } from "./link-changes.ts";
+import { linkCommands, linkDifference } from "./link-changes.ts";
 import type { LinkState } from "./link-state.ts";
+
+const linkChanges = (state: LinkState, plan: LinkPlan): readonly string[] => linkCommands(linkDifference(state, plan));
 
 const ip = (text: string): Ip => parseIp(text) ?? assert.fail(text);
 const prefix = (text: string): Prefix => parsePrefix(text) ?? assert.fail(text);
 
-const FRESH: LinkState = { isUp: false, mtu: 1500, isAddressGenerationOff: false, addresses: [], routes: [] };
+const FRESH: LinkState = { index: 7, isUp: false, mtu: 1500, isAddressGenerationOff: false, addresses: [], routes: [] };
 const PLAN: LinkPlan = {
   device: "mesh0",
   mtu: 1420,
@@ -15,6 +17,7 @@ const PLAN: LinkPlan = {
   routes: [prefix("10.77.0.0/16"), prefix("fd00:77::/48")],
 };
 const DRESSED: LinkState = {
+  index: 7,
   isUp: true,
   mtu: 1420,
   isAddressGenerationOff: true,
@@ -25,7 +28,7 @@ const DRESSED: LinkState = {
   ],
 };
 
-describe("linkChanges", () => {
+describe("linkDifference", () => {
   test("dresses a fresh device: settings, addresses, then routes that name them", () => {
     assert.deepEqual(linkChanges(FRESH, PLAN), [
       "link set dev mesh0 addrgenmode none",
@@ -67,6 +70,19 @@ describe("linkChanges", () => {
       "route del 10.77.0.0/16 dev mesh0 proto 109",
       "address del fd00:77::1/128 dev mesh0",
       "address del 10.77.2.1/32 dev mesh0",
+    ]);
+  });
+
+  test("what is made and what goes is told for the journal, with the device's number", () => {
+    const { gone, fresh } = linkDifference(DRESSED, { ...PLAN, addresses: [ip("10.77.9.1"), ip("fd00:77::1")] });
+    const on = { device: "mesh0", index: 7 };
+    assert.deepEqual(gone, [
+      { kind: "route", ...on, prefix: "10.77.0.0/16", source: "10.77.2.1", table: 254 },
+      { kind: "address", ...on, address: "10.77.2.1/32" },
+    ]);
+    assert.deepEqual(fresh, [
+      { kind: "address", ...on, address: "10.77.9.1/32" },
+      { kind: "route", ...on, prefix: "10.77.0.0/16", source: "10.77.9.1", table: 254 },
     ]);
   });
 });

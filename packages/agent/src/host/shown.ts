@@ -2,7 +2,10 @@ import { addressBits, ipFamily, type Prefix, parseIp, parsePrefix } from "@mesh/
 
 /** A link as `ip -details -json link show` or `address show` prints it; only what is read here. */
 export interface ShownLink {
+  readonly ifindex?: number;
   readonly ifname?: string;
+  /** Of its hardware. */
+  readonly address?: string;
   readonly mtu?: number;
   readonly flags?: readonly string[];
   readonly inet6_addr_gen_mode?: string;
@@ -29,6 +32,11 @@ export interface ShownRoute {
   readonly protocol?: string;
   readonly prefsrc?: string;
   readonly nexthops?: readonly { readonly dev?: string }[];
+}
+
+/** A rule as `ip -json -N rule show` prints it; only what is read here. */
+export interface ShownRule {
+  readonly protocol?: string;
 }
 
 export function shownPrefix(route: ShownRoute, family: 4 | 6): Prefix | undefined {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { MeshError } from "@mesh/core/errors";
 import { openLog } from "./log.ts";
+import { ManualClock } from "./manual-clock-fixture.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "mesh-log-"));
 after(() => rmSync(directory, { recursive: true }));
@@ -57,6 +58,21 @@ describe("openLog", () => {
     log.info("nowhere");
     close();
     log.info("after close");
+  });
+
+  test("a burst of one message is counted, under the name of the part that says it", () => {
+    const file = join(directory, "burst.log");
+    const clock = new ManualClock();
+    const { log, close } = openLog({ file, level: "info", foreground: false, clock });
+    const part = log.child({ part: "control" });
+    for (let i = 0; i < 30; i++) part.warn({ node: `n${i}` }, "refused");
+    log.warn("refused otherwise");
+    clock.advance(60_000);
+    close();
+    const entries = lines(file);
+    assert.equal(entries.length, 22);
+    const { time: _, ...last } = entries.at(-1) ?? {};
+    assert.deepEqual(last, { level: "warn", part: "control", repeated: 10, msg: "refused" });
   });
 
   test("a file that cannot be opened is said with its path", () => {

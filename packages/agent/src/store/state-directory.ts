@@ -1,7 +1,9 @@
+import { constants } from "node:fs";
 import { access, chmod, mkdir, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { MeshError } from "@mesh/core/errors";
 import { diskFiles } from "./state-files.ts";
+import { writeFailure } from "./write-failure.ts";
 
 /** Anyone but the owner may write. */
 const WRITABLE_BY_OTHERS = 0o022;
@@ -12,14 +14,23 @@ const WRITABLE_BY_OTHERS = 0o022;
  */
 export async function makeStateDirectory(directory: string): Promise<void> {
   try {
-    await mkdir(dirname(directory), { recursive: true, mode: 0o755 });
+    await makeParents(dirname(directory));
     await mkdir(directory, { mode: 0o700 }).catch(unlessExists);
     await checkOwner(directory);
+    // Root may write everywhere but on a read-only file system: better said here than by the first file that fails.
+    await access(directory, constants.W_OK);
     await diskFiles.syncDirectory(dirname(directory));
   } catch (error) {
     if (error instanceof MeshError) throw error;
     throw unusable(directory, error);
   }
+}
+
+/** Level by level: Node 24.21's own recursive mkdir tries for ever under a parent that takes no children, as in /proc. */
+async function makeParents(directory: string): Promise<void> {
+  const parent = dirname(directory);
+  if (parent !== directory && !(await stateDirectoryExists(parent))) await makeParents(parent);
+  await mkdir(directory, { mode: 0o755 }).catch(unlessExists);
 }
 
 /** Is there anything under this name? */
@@ -55,12 +66,12 @@ function refused(directory: string, reason: string, hint: string): MeshError {
 }
 
 function unusable(directory: string, error: unknown): MeshError {
-  const reason = (error as NodeJS.ErrnoException).code ?? String(error);
+  const { why, hint = "Run as root." } = writeFailure(error);
   return new MeshError(
     "state/unwritable",
-    `The state directory ${directory} cannot be made or used: ${reason}.`,
-    { file: directory, reason },
-    { hint: "Run as root, or choose another place with --state.", cause: error },
+    `The state directory ${directory} cannot be made or used: ${why}.`,
+    { file: directory, reason: why },
+    { hint: `${hint} Or choose another place with --state.`, cause: error },
   );
 }
 

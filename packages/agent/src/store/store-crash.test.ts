@@ -159,6 +159,30 @@ describe("a write of a state document", () => {
     });
 });
 
+describe("a disk that refuses", () => {
+  const troubles: Readonly<Record<string, RegExp>> = {
+    ENOSPC: /the disk is full/,
+    EDQUOT: /quota is used up/,
+    EROFS: /file system is read-only/,
+    EIO: /the disk reports an error/,
+    EACCES: /permission is denied/,
+    ENOENT: /its directory is gone/,
+    EUCLEAN: /EUCLEAN/,
+  };
+  for (const [code, said] of Object.entries(troubles))
+    test(`${code} is said in words, with the file and what to do, at whatever step it comes; the document that was there stays`, async () => {
+      for (const [i, step] of WRITE_STEPS.entries()) {
+        const { disk, outcome } = await interruptedWrite(i + 1, Object.assign(new Error(code), { code }));
+        assert.ok(outcome instanceof MeshError && outcome.code === "state/unwritable", `${step}: ${String(outcome)}`);
+        assert.match(outcome.message, said);
+        assert.match(outcome.message, /\/s\/node\.state/);
+        assert.match(outcome.hint ?? "", /\. Nothing half-written is left/);
+        const found = await new FileStore("/s", disk.restarted({ names: false, bytes: false })).read("node");
+        assert.deepEqual(found, OLD, step);
+      }
+    });
+});
+
 describe("writes of one document at the same time", () => {
   test("are one after the other; of those that wait only the newest is done, and all of them are told", async () => {
     const disk = new Disk();

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import {
   chmodSync,
   chownSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readFileSync,
@@ -38,6 +39,7 @@ const FILES: Readonly<Record<StoreDocument, string>> = {
   root: "root.key",
   node: "node.state",
   records: "records.state",
+  host: "host.state",
 };
 const DOCUMENTS = Object.keys(FILES) as readonly StoreDocument[];
 
@@ -93,12 +95,29 @@ describe("openStore", () => {
   });
 });
 
+test("a state directory that is removed while it is used is said at the next write, and none is made in its place", async () => {
+  const directory = freshDirectory();
+  const store = await openStore(directory);
+  await store.write("node", Uint8Array.of(1));
+  rmSync(directory, { recursive: true });
+  const isGone = isMeshError(
+    "state/unwritable",
+    /node\.state cannot be written: its directory is gone/,
+    /restore the directory from a backup/,
+  );
+  await assert.rejects(store.write("node", Uint8Array.of(2)), isGone);
+  await assert.rejects(store.write("node", Uint8Array.of(2)), isGone);
+  assert.equal(existsSync(directory), false);
+  assert.equal(await store.read("node"), undefined);
+});
+
 describe("a damaged document", () => {
   const remedies: Readonly<Record<StoreDocument, RegExp>> = {
     identity: /backup.*join again with a new invite/,
     root: /backup/,
     node: /backup.*join again with a new invite.*keeps node and number/,
     records: /Remove it.*other members/,
+    host: /undo it by hand, and remove the file/,
   };
   for (const document of DOCUMENTS)
     test(`${document}: named with its file and with what to do`, async () => {

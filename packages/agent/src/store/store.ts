@@ -6,6 +6,7 @@ import { frameDocument, MAX_DOCUMENT_BYTES, unframeDocument } from "./document-f
 import { DocumentWriter } from "./document-writer.ts";
 import { makeStateDirectory } from "./state-directory.ts";
 import { diskFiles, type StateFiles } from "./state-files.ts";
+import { writeFailure } from "./write-failure.ts";
 
 /** What a person can do about a damaged document. */
 const REMEDIES: Readonly<Record<StoreDocument, string>> = {
@@ -13,6 +14,7 @@ const REMEDIES: Readonly<Record<StoreDocument, string>> = {
   root: "Restore it from a backup: it is the network's root key and cannot be had from anyone else.",
   node: `Restore it from a backup, or move this one file away and join again with a new invite: ${STATE_FILES.identity} beside it keeps node and number.`,
   records: "Remove it: everything in it is learnt again from the other members.",
+  host: "See what an earlier run left on this host (`nft list tables`, `ip route show proto 109`), undo it by hand, and remove the file.",
 };
 
 /** Makes the directory where needed. MeshError when it is not safe to keep keys in. The directory is this process's alone. */
@@ -67,32 +69,18 @@ function pathOf(document: StoreDocument, directory: string): string {
 }
 
 function unreadable(path: string, error: unknown): MeshError {
-  const code = codeOf(error);
+  const code = (error as NodeJS.ErrnoException).code ?? String(error);
   const reason = code === "EFBIG" ? "is larger than any state file" : `cannot be read (${code})`;
   const hint = "Look at it with `ls -l`: it belongs to the user that runs the agent, mode 0600.";
   return new MeshError("state/damaged", `The state file ${path} ${reason}.`, { file: path, reason }, { hint, cause: error });
 }
 
-const WRITE_FAILURES: Readonly<Record<string, readonly [why: string, hint: string]>> = {
-  ENOSPC: ["the disk is full", "Make room there."],
-  EDQUOT: ["the disk quota is used up", "Make room there."],
-  EROFS: ["the file system is read-only", "Mount it writable; a read-only remount often means a failing disk: see `dmesg`."],
-  EIO: ["the disk reports an error", "See `dmesg`."],
-  EACCES: ["permission is denied", "The directory must belong to the user that runs the agent, mode 0700."],
-  EPERM: ["permission is denied", "The directory must belong to the user that runs the agent, mode 0700."],
-  ENOENT: ["its directory is gone", "Stop the agent and restore the directory from a backup."],
-};
-
 function unwritable(path: string, error: unknown): MeshError {
-  const [why, hint] = WRITE_FAILURES[codeOf(error)] ?? [codeOf(error), "See `dmesg` and the agent's log."];
+  const { why, hint = "See `dmesg` and the agent's log." } = writeFailure(error);
   return new MeshError(
     "state/unwritable",
     `The state file ${path} cannot be written: ${why}.`,
     { file: path, reason: why },
     { hint: `${hint} Nothing half-written is left: the last complete content is still there.`, cause: error },
   );
-}
-
-function codeOf(error: unknown): string {
-  return (error as NodeJS.ErrnoException).code ?? String(error);
 }

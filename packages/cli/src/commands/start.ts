@@ -12,8 +12,9 @@ export interface Started {
 export async function start(order: LaunchOrder, options: LaunchOptions): Promise<Started> {
   const agent = await launchAgent(order, options);
   try {
-    const status = await callAgent(api.status, {}, agent);
-    if (options.interrupted.aborted) throw interruption(agentFiles(order.stateRoot, agent.network).log);
+    const { log } = agentFiles(order.stateRoot, agent.network);
+    const status = await callAgent(api.status, {}, { socket: agent.socket, log });
+    if (options.interrupted.aborted) throw interruption(log);
     return { agent, status };
   } catch (error) {
     await agent.stop();

@@ -45,7 +45,7 @@ function peerRow(peer: PeerView, style: Style): readonly Cell[] {
     peer.role,
     stateCell(peer.state, peer.conflict === true, style),
     peer.path,
-    ...trafficCells(peer),
+    ...trafficCells(peer, style.now),
     peer.sessionAt === undefined ? NOTHING : formatSpan(style.now - peer.sessionAt),
     peer.heardAt === undefined ? NOTHING : `${formatSpan(style.now - peer.heardAt)} ago`,
     peer.linked ? "up" : NOTHING,

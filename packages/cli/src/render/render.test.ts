@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import type { PeerView, StatusView } from "@mesh/core/api";
 import { commandEntry, commandNames } from "../command-table.ts";
 import { renderError } from "./error.ts";
 import { renderHelp } from "./help.ts";
 import { renderInviteNotes } from "./invite.ts";
+import { renderLeft, renderQuestion } from "./leave.ts";
 import { paintFor, wantsColour } from "./paint.ts";
 import { renderPeers } from "./peers.ts";
 import { renderPing, renderPingSummary } from "./ping.ts";
 import { renderRoutes } from "./routes.ts";
-import { renderStarted, renderStep } from "./start.ts";
+import { renderService } from "./service.ts";
+import { renderCleaned, renderStarted, renderStep } from "./start.ts";
 import { renderStatus } from "./status.ts";
 import type { Style } from "./style.ts";
 import { formatTable } from "./table.ts";
@@ -73,11 +76,12 @@ const status: StatusView = {
       name: "nas",
       path: "direct 198.51.100.7:51820",
       rttMs: 0.21,
+      rttAt: NOW - 30_000,
       receivedBytes: 8_100_000_000,
       sentBytes: 120e6,
       state: "suspect",
     }),
-    peer(9, { name: "phone", path: "no answer for 4 m", state: "failed", heardAt: NOW - 240_000 }),
+    peer(9, { name: "phone", path: "no answer for 4 m", state: "failed", rttMs: 31, heardAt: NOW - 240_000 }),
     peer(11, { state: "unknown", path: "number taken by phone", conflict: true }),
   ],
   health: [
@@ -99,8 +103,8 @@ nas      10.77.4.1   suspect   direct 198.51.100.7:51820  0.2 ms  8.1 GB  120 MB
 phone    10.77.9.1   failed    no answer for 4 m          -       -       -       10.77.9.0/24
 node-11  10.77.11.1  conflict  number taken by phone      -       -       -       10.77.11.0/24
 
-health: phone has not answered for 4 m (mesh why phone)
 health: error: the clock is 3 h behind
+health: phone has not answered for 4 m (mesh why phone)
 `,
   );
 });
@@ -134,6 +138,15 @@ test("colour marks words and changes no column", () => {
   assert.ok(text.includes("\x1b[32malive\x1b[39m") && text.includes("\x1b[31mfailed\x1b[39m") && text.includes("\x1b[1mNODE\x1b[22m"));
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what is looked for
   assert.equal(text.replace(/\x1b\[\d+m/g, ""), renderStatus(status, plain));
+});
+
+test("of many health lines the errors are shown first, and how many are left out", () => {
+  const warnings = Array.from({ length: 9 }, (_, i) => ({ level: "warning", text: `w${i}` }) as const);
+  const lines = renderStatus({ ...status, health: [...warnings, { level: "error", text: "e" }] }, plain)
+    .trimEnd()
+    .split("\n")
+    .slice(-9);
+  assert.deepEqual([lines[0], lines[7], lines[8]], ["health: error: e", "health: w6", "health: and 2 more: mesh status --json"]);
 });
 
 test("peers", () => {
@@ -188,6 +201,11 @@ test("ping", () => {
     renderPing({ ...view, session: false }, plain),
     "laptop-c (10.77.3.1): direct 198.51.100.2:51820 in 0.8 ms, no session yet\n",
   );
+  assert.equal(
+    renderPing({ ...view, throughTunnel: false }, plain),
+    "laptop-c (10.77.3.1): direct 198.51.100.2:51820 in 0.8 ms, but no packet comes through the tunnel\n",
+  );
+  assert.equal(renderPing({ ...view, throughTunnel: true }, plain), renderPing(view, plain));
   const { rttMs: _, ...unanswered } = { ...view, answered: false, path: "no answer for 4 s" };
   assert.equal(renderPing({ ...unanswered, path: "punching" }, plain), "laptop-c (10.77.3.1): unanswered, punching\n");
   assert.equal(renderPing(unanswered, plain), "laptop-c (10.77.3.1): unanswered, no answer for 4 s\n");
@@ -195,6 +213,10 @@ test("ping", () => {
   assert.equal(renderPingSummary(summary), "3 probes, 2 answered, RTT from 0.8 ms to 2.0 ms, 1.4 ms on average\n");
   assert.equal(renderPingSummary({ version: 1, sent: 2, answered: 0, pings: [unanswered, unanswered] }), "2 probes, none answered\n");
   assert.equal(renderPingSummary({ version: 1, sent: 1, answered: 1, pings: [view] }), "");
+  const blocked = { ...view, throughTunnel: false };
+  const note = renderPingSummary({ version: 1, sent: 2, answered: 2, pings: [blocked, blocked] });
+  assert.match(note, /on average\nThe path answers, but no packet comes through the tunnel: /);
+  assert.match(renderPingSummary({ version: 1, sent: 2, answered: 2, pings: [view, blocked] }), /not every packet comes through/);
 });
 
 test("init, join and up", () => {
@@ -228,6 +250,30 @@ test("errors are one sentence of what and one of what to do", () => {
   assert.equal(renderError({ ...error, hint: undefined }, plain.paint), "mesh: There is no node x.\n");
 });
 
+test("an invite whose members did not answer: what was tried, a line each", () => {
+  const tried = ["Member ab at 192.0.2.1:443 was not reached: it timed out.", "Member cd gave no answer."];
+  const error = { code: "invite/unreachable", message: tried.join(" "), hint: "Check it.", details: { tried } } as const;
+  assert.equal(
+    renderError(error, plain.paint),
+    `mesh: The network was not reached, so this node has not joined it.\n      ${tried[0]}\n      ${tried[1]}\n      Check it.\n`,
+  );
+  const none = { ...error, message: "The invite names no member that can be reached.", details: { tried: [] } };
+  assert.match(renderError(none, plain.paint), /^mesh: The invite names no member/);
+});
+
+test("leave, clean and service", () => {
+  assert.match(renderQuestion("home"), /leaves home for good: .* \[y\/N\] $/);
+  assert.match(renderLeft({ network: "home", told: 0 }), /^This node has left home\. No other member was reached/);
+  assert.match(renderLeft({ network: "home", told: 1 }), /One member was told, and the others hear it from it\./);
+  assert.match(renderLeft({ network: "home", told: 3 }), /3 members were told/);
+  assert.match(renderCleaned({ version: 1, network: "home", steps: [] }), /Nothing of home was left/);
+  assert.match(renderCleaned({ version: 1, network: "home", steps: ["removed mesh0"] }), /Nothing of home is left on this host now/);
+  const service = { version: 1, network: "home", unit: "mesh@home.service", file: "/etc/u" } as const;
+  assert.match(renderService({ ...service, outcome: "started" }), /systemctl status mesh@home/);
+  assert.match(renderService({ ...service, outcome: "enabled" }), /mesh down --network home && systemctl start mesh@home\.service/);
+  assert.match(renderService({ ...service, outcome: "removed" }), /does not start home any more/);
+});
+
 test("help names every command, and of each its flags and an example", () => {
   const overview = renderHelp(undefined, plain.paint);
   for (const name of commandNames) {
@@ -237,6 +283,15 @@ test("help names every command, and of each its flags and an example", () => {
     assert.match(text, /\nExamples?\n {2}\S.*mesh|\nExamples?\n {2}mesh/, name);
     for (const line of [...text.split("\n"), ...overview.split("\n")]) assert.ok(line.length <= 120, line);
   }
+});
+
+test("docs/commands.md has every command with its arguments, and no other", () => {
+  const page = readFileSync(new URL("../../../../docs/commands.md", import.meta.url), "utf8");
+  const listed = [...page.matchAll(/^\| `mesh ([^`]+)` \|/gm)].map(([, line = ""]) => line.replaceAll("\\|", "|"));
+  assert.deepEqual(
+    listed,
+    commandNames.map((name) => [name, ...commandEntry(name).positionals].join(" ")),
+  );
 });
 
 test("a table's lines end with their text", () => {

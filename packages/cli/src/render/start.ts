@@ -1,4 +1,5 @@
 import type { StatusView } from "@mesh/core/api";
+import type { CleanView } from "../commands/clean.ts";
 import type { LaunchStep } from "../launch.ts";
 import type { Style } from "./style.ts";
 import { formatTable } from "./table.ts";
@@ -18,4 +19,9 @@ export function renderStarted(command: "init" | "join" | "up", { network, self, 
   if (someone !== undefined) ideas.push([`mesh ping ${someone.name}`, "whether packets get there, and how"]);
   if (command === "init") ideas.unshift(["mesh invite", "make an invite for the next node"]);
   return `${head}\n\nTry next:\n${formatTable(ideas.map(([line = "", what = ""]) => [`  ${line}`, what]))}\n`;
+}
+
+/** After the steps, which said what was undone. */
+export function renderCleaned({ network, steps }: CleanView): string {
+  return steps.length === 0 ? `Nothing of ${network} was left on this host.\n` : `Nothing of ${network} is left on this host now.\n`;
 }

@@ -31,15 +31,26 @@ function renderPeers({ peers, self }: StatusView, style: Style): string {
 }
 
 function peerRow(peer: PeerView, style: Style): readonly Cell[] {
-  return [peer.name, peer.address4, stateCell(peer.state, peer.conflict === true, style), peer.path, ...trafficCells(peer), peer.subnet4];
+  return [
+    peer.name,
+    peer.address4,
+    stateCell(peer.state, peer.conflict === true, style),
+    peer.path,
+    ...trafficCells(peer, style.now),
+    peer.subnet4,
+  ];
 }
+
+/** Health lines that are shown; errors come first, so that none is among those left out. */
+const MAX_HEALTH_LINES = 8;
 
 function renderHealth(health: readonly HealthView[], { paint }: Style): string {
   if (health.length === 0) return `health: ${paint.green("all is well")}`;
-  return health
-    .map(({ level, text, hint }) => {
-      const mark = level === "error" ? paint.red : paint.yellow;
-      return `health: ${mark(`${level === "error" ? "error: " : ""}${text}`)}${hint === undefined ? "" : ` (${hint})`}`;
-    })
-    .join("\n");
+  const sorted = health.toSorted((a, b) => Number(b.level === "error") - Number(a.level === "error"));
+  const lines = sorted.slice(0, MAX_HEALTH_LINES).map(({ level, text, hint }) => {
+    const mark = level === "error" ? paint.red : paint.yellow;
+    return `health: ${mark(`${level === "error" ? "error: " : ""}${text}`)}${hint === undefined ? "" : ` (${hint})`}`;
+  });
+  const left = health.length - lines.length;
+  return [...lines, ...(left > 0 ? [`health: and ${left} more: mesh status --json`] : [])].join("\n");
 }

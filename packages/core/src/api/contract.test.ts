@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { api, MAX_INVITE_SECONDS, MAX_INVITE_USES } from "./contract.ts";
+import { EVENTS_PATH, METRICS_PATH } from "./events.ts";
 
 test("paths are told apart, and what changes something is a POST", () => {
   const calls = Object.values(api);
-  assert.equal(new Set(calls.map(({ path }) => path)).size, calls.length);
+  const paths: readonly string[] = [...calls.map(({ path }) => path), EVENTS_PATH, METRICS_PATH];
+  assert.equal(new Set(paths).size, paths.length);
   assert.deepEqual(
     Object.entries(api)
       .filter(([, { method }]) => method === "GET")
@@ -21,10 +23,12 @@ test("an invite has bounds, and a misspelt option is an error", () => {
     assert.throws(() => request(value, ""));
 });
 
-test("calls without arguments take none", () => {
+test("calls without arguments take none, the others nothing that they do not know", () => {
   for (const { request } of [api.status, api.routes, api.down]) {
     assert.deepEqual(request({}, ""), {});
     assert.throws(() => request({ force: true }, ""));
   }
   assert.throws(() => api.ping.request({}, ""), /target must be a text/);
+  assert.deepEqual(api.leave.request({ force: true }, ""), { force: true });
+  for (const value of [{ force: "yes" }, { forced: true }]) assert.throws(() => api.leave.request(value, ""));
 });

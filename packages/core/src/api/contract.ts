@@ -1,7 +1,9 @@
-import { object, optional, type Shape, text, wholeNumber } from "../config/shape.ts";
+import { flag, object, optional, type Shape, text, wholeNumber } from "../config/shape.ts";
 import {
   type InviteView,
   inviteShape,
+  type LeaveView,
+  leaveShape,
   type PingView,
   pingShape,
   type RoutesView,
@@ -30,6 +32,11 @@ interface PingRequest {
   readonly target: string;
 }
 
+export interface LeaveRequest {
+  /** Also when this node holds the network's root key, which is lost with it. */
+  readonly force?: boolean;
+}
+
 export type Empty = Readonly<Record<never, never>>;
 
 const empty: Shape<Empty> = object({});
@@ -54,6 +61,11 @@ export const api: Api = {
     response: inviteShape,
   },
   ping: { method: "POST", path: "/v1/ping", request: object({ target: text }), response: pingShape },
+  /**
+   * Ends this node's membership for good: its removal is signed and told, then keys and state are deleted. Answered when it is
+   * durable and on its way; the socket closes when everything is undone. MeshError `leave/holds-root` unless forced.
+   */
+  leave: { method: "POST", path: "/v1/leave", request: object({ force: optional(flag) }), response: leaveShape },
   /** Answered before the agent stops; the socket closes when everything is undone. */
   down: { method: "POST", path: "/v1/down", request: empty, response: empty },
 };
@@ -63,6 +75,7 @@ interface Api {
   readonly routes: ApiCall<Empty, RoutesView>;
   readonly invite: ApiCall<InviteRequest, InviteView>;
   readonly ping: ApiCall<PingRequest, PingView>;
+  readonly leave: ApiCall<LeaveRequest, LeaveView>;
   readonly down: ApiCall<Empty, Empty>;
 }
 

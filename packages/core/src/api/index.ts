@@ -1,3 +1,6 @@
 export { type Shape, ShapeError } from "../config/shape.ts";
 export * from "./contract.ts";
+export * from "./events.ts";
+export { freshRtt } from "./fresh-rtt.ts";
+export { statusChanges } from "./status-changes.ts";
 export * from "./views.ts";

@@ -5,6 +5,8 @@ import {
   errorShape,
   type InviteView,
   inviteShape,
+  type LeaveView,
+  leaveShape,
   type PingView,
   pingShape,
   type RoutesView,
@@ -30,10 +32,13 @@ const status: StatusView = {
       path: "direct 192.0.2.2:5000",
       endpoint: "192.0.2.2:5000",
       rttMs: 1.5,
+      rttAt: 2,
       heardAt: 2,
       sessionAt: 1,
       receivedBytes: 1,
       sentBytes: 2,
+      receivedPackets: 3,
+      sentPackets: 4,
       linked: true,
       conflict: true,
       ...address,
@@ -62,7 +67,8 @@ const routes: RoutesView = {
   routes: [{ prefix: "10.77.2.0/24", node: "a", nodeId: "aa", backend: "local", nextHop: "mesh0", reason: "own" }],
 };
 const invite: InviteView = { invite: "mesh1abc", expiresAt: 5, uses: 1, reachableAt: ["192.0.2.1:443"] };
-const ping: PingView = { node: "b", address: "10.77.3.1", answered: true, path: "direct", rttMs: 1, session: true };
+const ping: PingView = { node: "b", address: "10.77.3.1", answered: true, path: "direct", rttMs: 1, session: true, throughTunnel: false };
+const leave: LeaveView = { network: "home", told: 2 };
 const error: ErrorView = { error: { code: "peer/unknown", message: "No.", hint: "Do.", details: { wanted: "x", tried: [1, null] } } };
 
 const views = {
@@ -70,6 +76,7 @@ const views = {
   routes: [routesShape, routes],
   invite: [inviteShape, invite],
   ping: [pingShape, ping],
+  leave: [leaveShape, leave],
   error: [errorShape, error],
 } as const;
 for (const [name, [shape, view]] of Object.entries(views)) {
@@ -79,7 +86,7 @@ for (const [name, [shape, view]] of Object.entries(views)) {
   });
 
   test(`${name}: every key it needs is missed when it is not there`, () => {
-    const optional = ["rttMs", "hint", "details"];
+    const optional = ["rttMs", "throughTunnel", "hint", "details"];
     for (const key of Object.keys(view)) if (!optional.includes(key)) assert.throws(() => shape({ ...view, [key]: undefined }, ""), key);
   });
 }

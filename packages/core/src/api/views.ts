@@ -45,14 +45,14 @@ export interface SelfView {
 
 type MemberRole = "admin" | "member";
 
-interface TunnelView {
+export interface TunnelView {
   readonly device: string;
   readonly mtu: number;
   readonly udpPort: number;
   readonly backend: "native" | "twin";
 }
 
-interface ControlView {
+export interface ControlView {
   /** Addresses where other members reach the control plane, `ip:port`. */
   readonly listen: readonly string[];
   readonly links: number;
@@ -75,12 +75,17 @@ export interface PeerView {
   readonly path: string;
   readonly endpoint?: string;
   readonly rttMs?: number;
+  /** When `rttMs` was measured: while data flows both ways nothing is asked, and it ages. */
+  readonly rttAt?: number;
   /** When an authentic packet last came, by probe, handshake or data. */
   readonly heardAt?: number;
   /** When the current session's keys were made. */
   readonly sessionAt?: number;
+  /** Inner bytes and packets since this node started. */
   readonly receivedBytes: number;
   readonly sentBytes: number;
+  readonly receivedPackets?: number;
+  readonly sentPackets?: number;
   /** A control link is up. */
   readonly linked: boolean;
   /** Set when two certificates claim this number and this node lost: its subnet is not routed. */
@@ -127,6 +132,18 @@ export interface PingView {
   readonly rttMs?: number;
   /** A WireGuard session with the peer exists: packets pass, not only probes. */
   readonly session: boolean;
+  /**
+   * A packet was sent through the tunnel and something authentic came back by it. False: the path answers and packets do not
+   * pass (a session without use at the other side, its firewall). Absent: not tried, because there is no session.
+   */
+  readonly throughTunnel?: boolean;
+}
+
+/** This node is no member any more. */
+export interface LeaveView {
+  readonly network: string;
+  /** Members that it was told to directly; the others hear it from them. 0: they will see this node as failed until somebody removes it. */
+  readonly told: number;
 }
 
 export interface ErrorView {
@@ -135,47 +152,60 @@ export interface ErrorView {
 
 const role = oneOf("admin", "member");
 
+export const peerStateShape: Shape<PeerState> = oneOf("alive", "suspect", "failed", "left", "unknown");
+
+export const peerShape: Shape<PeerView> = openObject({
+  name: text,
+  id: text,
+  number,
+  role,
+  address4: text,
+  address6: text,
+  subnet4: text,
+  subnet6: text,
+  state: peerStateShape,
+  path: text,
+  endpoint: optional(text),
+  rttMs: optional(number),
+  rttAt: optional(number),
+  heardAt: optional(number),
+  sessionAt: optional(number),
+  receivedBytes: number,
+  sentBytes: number,
+  receivedPackets: optional(number),
+  sentPackets: optional(number),
+  linked: flag,
+  conflict: optional(flag),
+});
+
+export const healthShape: Shape<HealthView> = openObject({ level: oneOf("warning", "error"), text, hint: optional(text) });
+
+export const selfShape: Shape<SelfView> = openObject({
+  name: text,
+  id: text,
+  number,
+  role,
+  holdsRoot: flag,
+  address4: optional(text),
+  address6: text,
+  subnet4: text,
+  subnet6: text,
+  seenAs: list(text),
+  startedAt: number,
+});
+
+export const tunnelShape: Shape<TunnelView> = openObject({ device: text, mtu: number, udpPort: number, backend: oneOf("native", "twin") });
+
+export const controlShape: Shape<ControlView> = openObject({ listen: list(text), links: number });
+
 export const statusShape: Shape<StatusView> = openObject({
   version: version1,
   network: openObject({ name: text, id: text, prefix4: text, prefix6: text }),
-  self: openObject({
-    name: text,
-    id: text,
-    number,
-    role,
-    holdsRoot: flag,
-    address4: optional(text),
-    address6: text,
-    subnet4: text,
-    subnet6: text,
-    seenAs: list(text),
-    startedAt: number,
-  }),
-  tunnel: openObject({ device: text, mtu: number, udpPort: number, backend: oneOf("native", "twin") }),
-  control: openObject({ listen: list(text), links: number }),
-  peers: list(
-    openObject({
-      name: text,
-      id: text,
-      number,
-      role,
-      address4: text,
-      address6: text,
-      subnet4: text,
-      subnet6: text,
-      state: oneOf("alive", "suspect", "failed", "left", "unknown"),
-      path: text,
-      endpoint: optional(text),
-      rttMs: optional(number),
-      heardAt: optional(number),
-      sessionAt: optional(number),
-      receivedBytes: number,
-      sentBytes: number,
-      linked: flag,
-      conflict: optional(flag),
-    }),
-  ),
-  health: list(openObject({ level: oneOf("warning", "error"), text, hint: optional(text) })),
+  self: selfShape,
+  tunnel: tunnelShape,
+  control: controlShape,
+  peers: list(peerShape),
+  health: list(healthShape),
   counters: record(number),
 });
 
@@ -195,11 +225,14 @@ export const pingShape: Shape<PingView> = openObject({
   path: text,
   rttMs: optional(number),
   session: flag,
+  throughTunnel: optional(flag),
 });
+
+export const leaveShape: Shape<LeaveView> = openObject({ network: text, told: number });
 
 export const errorShape: Shape<ErrorView> = openObject({ error: errorFactsShape });
 
-function version1(value: unknown, path: string): 1 {
+export function version1(value: unknown, path: string): 1 {
   if (value !== 1) throw new ShapeError(path, "1");
   return value;
 }

@@ -28,4 +28,5 @@ export const STATE_FILES = {
   root: "root.key",
   node: "node.state",
   records: "records.state",
+  host: "host.state",
 } as const;

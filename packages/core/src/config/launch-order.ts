@@ -1,6 +1,17 @@
 import type { ErrorFacts } from "../errors.ts";
 import { errorFactsShape } from "./error-facts-shape.ts";
-import { deviceName, endpointText, type LogLevel, logLevel, nameText, nodeBits, portNumber, prefix4Text } from "./settings.ts";
+import {
+  type DatapathBackend,
+  datapathBackend,
+  deviceName,
+  endpointText,
+  type LogLevel,
+  logLevel,
+  nameText,
+  nodeBits,
+  portNumber,
+  prefix4Text,
+} from "./settings.ts";
 import { flag, number, object, oneOf, openObject, optional, type Shape, text } from "./shape.ts";
 
 /**
@@ -8,9 +19,9 @@ import { flag, number, object, oneOf, openObject, optional, type Shape, text } f
  * nowhere else: not in arguments, not in the environment.
  */
 export const launchOrder: Shape<LaunchOrder> = object({
-  command: oneOf("init", "join", "up"),
+  command: oneOf("init", "join", "up", "clean"),
   stateRoot: text,
-  /** Required for `up`; for `init` the name of the new network; for `join`, what the invite must be for. */
+  /** Required for `up` and `clean`; for `init` the name of the new network; for `join`, what the invite must be for. */
   network: optional(nameText),
   invite: optional(text),
   /** This node's name; default: what the host calls itself. */
@@ -20,6 +31,8 @@ export const launchOrder: Shape<LaunchOrder> = object({
   /** `init` only: length of one node's IPv4 prefix. */
   nodeBits: optional(nodeBits),
   tunName: optional(deviceName),
+  /** Default: the native engine, or where it cannot be had, its twin in TypeScript. */
+  backend: optional(datapathBackend),
   udpPort: optional(portNumber),
   /** `addr:port` of the TCP control plane. */
   listen: optional(endpointText),
@@ -29,7 +42,7 @@ export const launchOrder: Shape<LaunchOrder> = object({
 });
 
 export interface LaunchOrder {
-  readonly command: "init" | "join" | "up";
+  readonly command: "init" | "join" | "up" | "clean";
   readonly stateRoot: string;
   readonly network?: string;
   readonly invite?: string;
@@ -37,6 +50,7 @@ export interface LaunchOrder {
   readonly cidr?: string;
   readonly nodeBits?: number;
   readonly tunName?: string;
+  readonly backend?: DatapathBackend;
   readonly udpPort?: number;
   readonly listen?: string;
   readonly logLevel?: LogLevel;

@@ -36,6 +36,10 @@ export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 export const logLevel: Shape<LogLevel> = oneOf(...LOG_LEVELS);
 
+/** Which implementation of the packet engine runs: C++ or, many times slower, TypeScript. */
+export type DatapathBackend = "native" | "twin";
+export const datapathBackend: Shape<DatapathBackend> = oneOf("native", "twin");
+
 function textThat(isRight: (value: string) => boolean, expected: string): Shape<string> {
   return (value, path) => {
     const found = text(value, path);

@@ -110,7 +110,14 @@ export class SampleNetwork {
   }
 
   endpoint(name: string, choice: Partial<EndpointRecord & { readonly sequence: number }> = {}): Uint8Array {
-    return signEndpointRecord(crypto, keyOf(name), { network: this.id, udp: [], tcp: [], sequence: this.#sequence++, ...choice });
+    return signEndpointRecord(crypto, keyOf(name), {
+      network: this.id,
+      udp: [],
+      tcp: [],
+      isStopped: false,
+      sequence: this.#sequence++,
+      ...choice,
+    });
   }
 
   open(bytes: Uint8Array): SignedRecord {

@@ -40,5 +40,5 @@ export function foundNetwork(options: FoundOptions): Omit<NodeSnapshot, "udpPort
     consent: signConsent(crypto, key, network),
     issuerCertificate: new Uint8Array(),
   });
-  return { statement, certificate, sequence: 0, ledger: EMPTY_LEDGER };
+  return { statement, certificate, sequence: 0, stampsUntil: 0, hasLeft: false, ledger: EMPTY_LEDGER };
 }

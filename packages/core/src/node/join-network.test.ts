@@ -46,7 +46,14 @@ test("an invite that cannot be read says why", () => {
 
 test("an answer that holds makes a node of it", () => {
   const { snapshot, records } = finish(encodeJoinResponse({ outcome: "admitted", certificate, records: [admin] }));
-  assert.deepEqual(snapshot, { statement: network.statementBytes, certificate, sequence: 0, ledger: EMPTY_LEDGER });
+  assert.deepEqual(snapshot, {
+    statement: network.statementBytes,
+    certificate,
+    sequence: 0,
+    stampsUntil: 0,
+    hasLeft: false,
+    ledger: EMPTY_LEDGER,
+  });
   assert.deepEqual(records, [admin]);
 });
 

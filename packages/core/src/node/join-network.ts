@@ -34,7 +34,10 @@ export function finishJoin(
   const trust = new Trust({ crypto, opener, network: networkId(crypto.sha256(invite.invite.statement)), statement: invite.statement });
   const { certificate, records } = response.value;
   if (trust.believedCertificate(certificate)?.certificate.subject !== nodeId(key.publicKey)) throw untrue();
-  return { snapshot: { statement: invite.invite.statement, certificate, sequence: 0, ledger: EMPTY_LEDGER }, records };
+  return {
+    snapshot: { statement: invite.invite.statement, certificate, sequence: 0, stampsUntil: 0, hasLeft: false, ledger: EMPTY_LEDGER },
+    records,
+  };
 }
 
 function untrue(): MeshError {

@@ -1,12 +1,10 @@
-import { address4, address6, isMeshAddress } from "../address/address-plan.ts";
+import { address4 } from "../address/address-plan.ts";
 import type { Endpoint } from "../address/endpoint.ts";
-import type { Ip } from "../address/ip.ts";
-import type { Prefix } from "../address/prefix.ts";
 import type { RoutesView, StatusView } from "../api/views.ts";
 import type { Crypto, Random, SigningKey } from "../crypto/crypto.ts";
 import { MeshError } from "../errors.ts";
 import { networkId } from "../ids/network-id.ts";
-import { type NodeId, nodeId, parseNodeId, shortId } from "../ids/node-id.ts";
+import { type NodeId, nodeId, shortId } from "../ids/node-id.ts";
 import type { InviteMember } from "../membership/invite.ts";
 import type { Member } from "../membership/membership.ts";
 import { RecordBook, type RecordRefusal } from "../membership/record-book.ts";
@@ -16,8 +14,7 @@ import type { ControlEvent, ControlQueries } from "../ports/control-plane.ts";
 import type { HostView } from "../ports/host-network.ts";
 import type { Certificate } from "../records/certificate.ts";
 import { type EndpointRecord, signEndpointRecord } from "../records/endpoint-record.ts";
-import type { SignedRecord } from "../records/record.ts";
-import { RecordOpener } from "../records/record.ts";
+import { RecordOpener, type SignedRecord } from "../records/record.ts";
 import { RecordSet } from "../records/record-set.ts";
 import { compileTable } from "../routing/compile-table.ts";
 import { type Millis, seconds } from "../time/millis.ts";
@@ -26,10 +23,14 @@ import { AdmissionDesk } from "./admission-desk.ts";
 import { hostCollision } from "./choose-prefix.ts";
 import { Counters } from "./counters.ts";
 import { DurableWrites, UNAWAITED } from "./durable-writes.ts";
+import { Farewell } from "./farewell.ts";
+import { findMember } from "./find-member.ts";
+import { linkOf } from "./link-of.ts";
+import { LinkTargets } from "./link-targets.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { CommandId, NodeCommand, NodeEvent } from "./node-event.ts";
 import { EndpointPublisher, type OwnEndpoints, ownEndpoints } from "./own-endpoints.ts";
-import { pathText } from "./peer-state.ts";
+import { isUnheardInTunnel, pathText } from "./peer-state.ts";
 import { Peers, type Pong } from "./peers.ts";
 import { PingDesk, pingView } from "./ping-desk.ts";
 import { encodeRecords, type NodeSnapshot } from "./snapshot.ts";
@@ -77,6 +78,7 @@ export class MeshNode {
   readonly #peers: Peers;
   readonly #desk: AdmissionDesk;
   readonly #pings = new PingDesk();
+  readonly #farewell: Farewell;
   readonly #publisher = new EndpointPublisher();
   readonly #links = new Map<NodeId, Endpoint>();
   #snapshot: NodeSnapshot;
@@ -91,8 +93,7 @@ export class MeshNode {
   #engineFailure: string | undefined;
   readonly #writes = new DurableWrites();
   #recordsWriteAt: Millis | undefined;
-  /** What was told to the control plane per member, so that only changes are told. */
-  readonly #connectTold = new Map<NodeId, string>();
+  readonly #targets = new LinkTargets();
 
   constructor(options: MeshNodeOptions) {
     const { crypto, random, key, root, snapshot, records } = options;
@@ -117,7 +118,9 @@ export class MeshNode {
       key: crypto.agreementKeyOf(key),
       counters: this.#counters,
       plan: this.trust.plan,
+      stampFloor: snapshot.stampsUntil,
       onPong: (pong) => this.#onPong(pong),
+      onReserve: (until) => this.#write({ stampsUntil: until }, () => this.#peers.stampsReserved(until, this.#now)),
     });
     this.#isIpv4Usable = this.#collision() === undefined;
     const { trust } = this;
@@ -138,6 +141,18 @@ export class MeshNode {
       commit: (change, then) => this.#write(change, then),
       whenDurable: (then) => this.#writes.whenDurable(then),
     });
+    this.#farewell = new Farewell({
+      crypto,
+      key,
+      trust,
+      holdsRoot: root !== undefined,
+      isMember: () => this.#own() !== undefined,
+      wallNow: () => this.#wallNow(),
+      nextSequence: () => this.#nextSequence(),
+      certificate: () => this.#snapshot.certificate,
+      commit: (change, then) => this.#write(change, then),
+      announce: (own) => this.#announce(own),
+    });
   }
 
   handle(event: NodeEvent, now: Millis): readonly NodeEffect[] {
@@ -147,7 +162,12 @@ export class MeshNode {
 
   /** When a `timer` event is next needed; undefined: not before something else happens. */
   wakeAt(): Millis | undefined {
-    return earliest(this.#peers.wakeAt(), this.#pings.wakeAt(), this.#publisher.wakeAt(), this.#recordsWriteAt);
+    return earliest(
+      this.#farewell.isSaid ? undefined : this.#peers.wakeAt(),
+      this.#pings.wakeAt(),
+      this.#publisher.wakeAt(),
+      this.#recordsWriteAt,
+    );
   }
 
   /** What libp2p needs answered at once. Pure. */
@@ -173,11 +193,6 @@ export class MeshNode {
     return routesView(this.#viewParts(), sources);
   }
 
-  /** Is the address inside the mesh? */
-  isMeshAddress(ip: Ip): boolean {
-    return isMeshAddress(this.trust.plan, ip);
-  }
-
   #handle(event: NodeEvent): readonly NodeEffect[] {
     switch (event.type) {
       case "started": {
@@ -186,6 +201,7 @@ export class MeshNode {
         this.#publisher.want(this.#endpoints());
         return [
           ...written,
+          { type: "set-handshake-key", publicKey: this.#crypto.agreementKeyOf(this.#key).publicKey },
           this.#link(),
           ...this.#membersChanged(),
           ...this.#candidatesChanged(this.#endpointRecords()),
@@ -194,12 +210,14 @@ export class MeshNode {
       }
       case "stopping":
         if (this.#recordsWriteAt !== undefined) this.#recordsWriteAt = this.#now;
-        return [];
+        return this.#farewell.stopping();
+      case "settled":
+        return this.#farewell.settled(event.id, event.members);
       case "wall-clock":
         this.#wallOffset = event.offset;
         return this.#peers.wallClock(event.offset, this.#now);
       case "timer":
-        return this.#peers.timer(this.#now);
+        return this.#farewell.isSaid ? [] : this.#peers.timer(this.#now);
       case "persisted":
         return this.#writes.persisted(event.id);
       case "host": {
@@ -208,7 +226,7 @@ export class MeshNode {
         return [this.#link()];
       }
       case "traffic":
-        return this.#peers.traffic(event.peers, this.#now);
+        return this.#farewell.isSaid ? [] : this.#peers.traffic(event.peers, this.#now);
       case "command":
         return this.#command(event.id, event.command);
       case "engine-failed":
@@ -217,7 +235,7 @@ export class MeshNode {
       case "datagram":
       case "session-wanted":
       case "session-confirmed":
-        return this.#peers.exception(event, this.#now);
+        return this.#farewell.isSaid ? [] : this.#peers.exception(event, this.#now);
       case "link-up":
       case "link-down":
       case "records":
@@ -315,6 +333,8 @@ export class MeshNode {
 
   /** Members came or went: peers, forwarding table and control links follow. */
   #membersChanged(): readonly NodeEffect[] {
+    // A node that has just left says so over the links it has, before it lets go of them.
+    if (this.#farewell.hasLeft) return [];
     const { members } = this.#book.membership;
     const own = members.get(this.id);
     // A node that was removed talks to nobody: the others have cut it off already.
@@ -326,34 +346,25 @@ export class MeshNode {
     const ids = new Set(peers.map(({ id }) => id));
     effects.push(...this.#peers.setPeers(ids, this.#now));
     effects.push({ type: "publish-table", table: compileTable(this.trust.plan, peers, (node) => this.#peers.slotOf(node)) });
-    for (const node of new Set([...this.#connectTold.keys(), ...this.#links.keys()])) {
-      if (ids.has(node)) continue;
-      this.#connectTold.delete(node);
-      effects.push({ type: "disconnect", node });
-    }
+    effects.push(...this.#targets.keepOnly(ids, this.#links.keys()));
     if (own?.certificate.number !== this.#linkedNumber) effects.push(this.#link());
     return effects;
   }
 
   /** A mesh of everyday size hears at once that this node is there: peers that had a session with it need a new one. */
   #greetPeers(): readonly NodeEffect[] {
-    const peers = this.#endpointRecords().filter(({ node }) => node !== this.id);
+    const peers = this.#endpointRecords().filter(({ node, isStopped }) => node !== this.id && !isStopped);
     return peers.length > MOST_GREETED ? [] : peers.flatMap(({ node }) => this.#peers.want(node, this.#now));
   }
 
   #candidatesChanged(records: readonly EndpointRecord[]): readonly NodeEffect[] {
     return records.flatMap((record): readonly NodeEffect[] => {
       if (record.node === this.id || this.#peers.slotOf(record.node) === undefined) return [];
+      if (record.isStopped) return [...this.#peers.stopped(record.node, this.#now), this.#targets.drop(record.node)];
       const usable = (endpoints: readonly Endpoint[]): readonly Endpoint[] =>
         endpoints.filter((endpoint) => isUsableCandidate(this.trust.plan, endpoint));
-      const effects = [...this.#peers.setCandidates(record.node, usable(record.udp), this.#now)];
-      const endpoints = usable(record.tcp);
-      const told = JSON.stringify(endpoints);
-      if (endpoints.length > 0 && this.#connectTold.get(record.node) !== told) {
-        this.#connectTold.set(record.node, told);
-        effects.push({ type: "connect", node: record.node, endpoints });
-      }
-      return effects;
+      const candidates = this.#peers.setCandidates(record.node, usable(record.udp), this.#now);
+      return [...candidates, ...this.#targets.want(record.node, usable(record.tcp))];
     });
   }
 
@@ -363,10 +374,14 @@ export class MeshNode {
 
   #publishEndpoints(endpoints: OwnEndpoints): readonly NodeEffect[] {
     if (!this.#book.membership.members.has(this.id)) return [];
-    const sequence = Math.max(this.#snapshot.sequence + 1, Math.floor(this.#wallNow()));
-    const record = signEndpointRecord(this.#crypto, this.#key, { network: this.trust.network, sequence, ...endpoints });
+    const sequence = this.#nextSequence();
+    const record = signEndpointRecord(this.#crypto, this.#key, { network: this.trust.network, sequence, ...endpoints, isStopped: false });
     // Told when the sequence is durable: a sequence used twice would leave two records nobody could order.
     return this.#write({ sequence }, () => this.#announce([record]));
+  }
+
+  #nextSequence(): number {
+    return Math.max(this.#snapshot.sequence + 1, Math.floor(this.#wallNow()));
   }
 
   #endpoints(): OwnEndpoints {
@@ -381,15 +396,10 @@ export class MeshNode {
 
   // Host
 
-  /** The tunnel's addresses and routes. Where the mesh's IPv4 prefix collides with a route of the host, IPv6 alone is used. */
   #link(): NodeEffect {
-    const { plan } = this.trust;
     const number = this.#own()?.certificate.number;
     this.#linkedNumber = number;
-    if (number === undefined) return { type: "apply-link", addresses: [], routes: [] };
-    const v6: { readonly ip: Ip; readonly prefix: Prefix } = { ip: address6(plan, number), prefix: plan.prefix6 };
-    const used = this.#isIpv4Usable ? [{ ip: address4(plan, number), prefix: plan.prefix4 }, v6] : [v6];
-    return { type: "apply-link", addresses: used.map(({ ip }) => ip), routes: used.map(({ prefix }) => prefix) };
+    return { type: "apply-link", ...linkOf(this.trust.plan, { number, isIpv4Usable: this.#isIpv4Usable }) };
   }
 
   #collision(): string | undefined {
@@ -411,7 +421,9 @@ export class MeshNode {
       if (command.type === "invite") {
         return this.#desk.invite(command, (invite) => [{ type: "command-result", id, result: { type: "invite", invite } }]);
       }
-      const member = this.#find(command.target);
+      if (command.type === "leave") return this.#farewell.leave(id, command.isForced);
+      const { membership } = this.#book;
+      const member = findMember(command.target, { members: membership.members, plan: this.trust.plan, self: this.id });
       if (!this.#pings.add(id, member.id, this.#now)) return [this.#pingResult(id, member.id, undefined)];
       return this.#peers.ping(member.id, this.#now);
     } catch (error) {
@@ -433,23 +445,9 @@ export class MeshNode {
       path: peer === undefined ? "not a member any more" : pathText(peer.path, this.#now),
       rtt,
       session: peer?.sessionAt !== undefined,
+      throughTunnel: !isUnheardInTunnel(peer, this.#now),
     });
     return { type: "command-result", id, result: { type: "ping", ping } };
-  }
-
-  /** A member other than this one, by name, address or id; throws a MeshError when there is none. */
-  #find(target: string): Member {
-    const { plan } = this.trust;
-    const found = [...this.#book.membership.members.values()].find(({ id, name, certificate }) => {
-      if (target === name || target === `${name}.mesh.internal` || parseNodeId(target) === id) return true;
-      if (/^[0-9a-f]{8,63}$/.test(target) && id.startsWith(target)) return true;
-      return target === address4(plan, certificate.number) || target === address6(plan, certificate.number);
-    });
-    const hint = "`mesh peers` lists the names and addresses of all nodes.";
-    if (found === undefined)
-      throw new MeshError("peer/unknown", `No node of this network is called ${target}.`, { wanted: target }, { hint });
-    if (found.id === this.id) throw new MeshError("peer/unknown", `${target} is this node itself.`, { wanted: target }, { hint });
-    return found;
   }
 
   #own(): Member | undefined {

@@ -1,17 +1,19 @@
 import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
 import type { Prefix } from "../address/prefix.ts";
-import type { InviteView, PingView } from "../api/views.ts";
+import type { InviteView, LeaveView, PingView } from "../api/views.ts";
 import type { MeshError } from "../errors.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { JoinId } from "../ports/control-plane.ts";
 import type { DatapathSession, ForwardingTable, PeerSlot } from "../ports/datapath.ts";
 import type { StoreDocument } from "../ports/store.ts";
+import type { Millis } from "../time/millis.ts";
 import type { CommandId } from "./node-event.ts";
 
 /** Everything a node can want done. Performed strictly in order; what must wait for a write waits for its `persisted`. */
 export type NodeEffect =
   // engine
+  | { readonly type: "set-handshake-key"; readonly publicKey: Uint8Array }
   | { readonly type: "publish-table"; readonly table: ForwardingTable }
   | { readonly type: "set-endpoint"; readonly slot: PeerSlot; readonly endpoint: Endpoint }
   | { readonly type: "install-session"; readonly session: DatapathSession }
@@ -22,12 +24,16 @@ export type NodeEffect =
   | { readonly type: "connect"; readonly node: NodeId; readonly endpoints: readonly Endpoint[] }
   | { readonly type: "disconnect"; readonly node: NodeId }
   | { readonly type: "publish-record"; readonly record: Uint8Array }
+  /** `settled { id }` follows when what was published has reached the linked members, or the time is over. */
+  | { readonly type: "settle"; readonly id: number; readonly within: Millis }
   | { readonly type: "answer-join"; readonly id: JoinId; readonly response: Uint8Array }
   | { readonly type: "carry-join"; readonly id: JoinId; readonly issuer: NodeId; readonly request: Uint8Array }
   // host
   | { readonly type: "apply-link"; readonly addresses: readonly Ip[]; readonly routes: readonly Prefix[] }
   // store: `persisted { id }` follows
   | { readonly type: "persist"; readonly id: number; readonly document: StoreDocument; readonly bytes: Uint8Array }
+  /** Everything that `stopping` asked for is said and written. */
+  | { readonly type: "stopped" }
   // people
   | { readonly type: "command-result"; readonly id: CommandId; readonly result: CommandResult }
   | {
@@ -40,4 +46,6 @@ export type NodeEffect =
 export type CommandResult =
   | { readonly type: "invite"; readonly invite: InviteView }
   | { readonly type: "ping"; readonly ping: PingView }
+  /** The node is to stop, and what it keeps is to be deleted. */
+  | { readonly type: "leave"; readonly leave: LeaveView }
   | { readonly type: "failed"; readonly error: MeshError };

@@ -8,8 +8,10 @@ import type { Millis } from "../time/millis.ts";
 export type NodeEvent =
   /** Once, when engine and control plane are open and the wall clock was told: the node says what it wants of the world. */
   | { readonly type: "started"; readonly tcpPort: number }
-  /** The agent is about to end: what waits to be written is written now. */
+  /** The agent is about to end: peers are told, what waits to be written is written; `stopped` follows. */
   | { readonly type: "stopping" }
+  /** The `settle` asked for under this id is over; so many members have what was published before it. */
+  | { readonly type: "settled"; readonly id: number; readonly members: number }
   /** Wall time minus boot time. At start and whenever it moved. */
   | { readonly type: "wall-clock"; readonly offset: Millis }
   /** The instant asked for by wakeAt came. */
@@ -34,4 +36,6 @@ export type CommandId = number;
 
 export type NodeCommand =
   | { readonly type: "invite"; readonly uses: number; readonly ttl: Millis }
-  | { readonly type: "ping"; readonly target: string };
+  | { readonly type: "ping"; readonly target: string }
+  /** Forced: also when this node holds the network's root key. */
+  | { readonly type: "leave"; readonly isForced: boolean };

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
 import type { PathState } from "../path/path-monitor.ts";
-import { pathText, peerState } from "./peer-state.ts";
+import { isUnheardInTunnel, pathText, peerState } from "./peer-state.ts";
 
 const endpoint: Endpoint = { ip: "2001:db8::1" as Ip, port: 5_000 };
 const path = { endpoint, rtt: 5 };
@@ -48,6 +48,7 @@ const rows: Readonly<Record<string, readonly [state: PathState, linked: string, 
       "no answer for 2 h",
       "no address known",
     ],
+    stopped: [{ name: "stopped" }, "left", "left", "stopped", "stopped"],
   };
 for (const [what, [state, linked, notLinked, withAddress, without]] of Object.entries(rows)) {
   test(`${what}: ${linked} with a control link, else ${notLinked}; ${withAddress}`, () => {
@@ -70,4 +71,19 @@ test("two addresses are addresses; a silence is told in its largest unit, at lea
     ages.map((text) => text.replace("no answer for ", "")),
     ["1 s", "1 s", "1 s", "59 s", "1 m", "3 d"],
   );
+});
+
+test("packets that go unanswered for longer than a keepalive takes are told, while probes are answered", () => {
+  const state: PathState = { name: "direct", path, heardAt: NOW, activeAt: NOW, unansweredAt: undefined, asked: 0, askedAt: 0 };
+  const direct = { path: { state, candidates: [] } };
+  assert.equal(isUnheardInTunnel({ ...direct, unansweredAt: NOW - 13_001 }, NOW), true);
+  assert.equal(isUnheardInTunnel({ ...direct, unansweredAt: NOW - 13_000 }, NOW), false);
+  assert.equal(isUnheardInTunnel({ ...direct, unansweredAt: undefined }, NOW), false);
+  const dormant: PathState = { name: "dormant" };
+  assert.equal(
+    isUnheardInTunnel({ path: { state: dormant, candidates: [] }, unansweredAt: 1 }, NOW),
+    false,
+    "the path is what is told then",
+  );
+  assert.equal(isUnheardInTunnel(undefined, NOW), false);
 });

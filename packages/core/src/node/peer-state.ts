@@ -1,7 +1,7 @@
 import { formatEndpoint } from "../address/endpoint.ts";
 import type { PeerState } from "../api/views.ts";
 import type { PeerPath } from "../path/path-monitor.ts";
-import type { Millis } from "../time/millis.ts";
+import { type Millis, seconds } from "../time/millis.ts";
 
 /** Serf's words for what the path and the control link tell together. */
 export function peerState({ state }: PeerPath, isLinked: boolean): PeerState {
@@ -17,7 +17,20 @@ export function peerState({ state }: PeerPath, isLinked: boolean): PeerState {
       return isLinked ? "alive" : "unknown";
     case "dormant":
       return isLinked ? "alive" : "unknown";
+    case "stopped":
+      return "left";
   }
+}
+
+/** A receiver that has nothing to say sends a keepalive after 10 s; with its way back and the stamps of two ends this long is too long. */
+const UNANSWERED_FOR: Millis = seconds(13);
+
+/** Packets go to the peer by the tunnel, none comes from it, and yet it answers probes. */
+export function isUnheardInTunnel(
+  peer: { readonly path: PeerPath; readonly unansweredAt: Millis | undefined } | undefined,
+  now: Millis,
+): boolean {
+  return peer?.path.state.name === "direct" && peer.unansweredAt !== undefined && now - peer.unansweredAt > UNANSWERED_FOR;
 }
 
 /** How packets to the peer travel, or why they do not. */
@@ -36,6 +49,8 @@ export function pathText({ state, candidates }: PeerPath, now: Millis): string {
         : `trying ${candidates.length === 1 ? "1 address" : `${candidates.length} addresses`}`;
     case "dormant":
       return candidates.length === 0 ? "no address known yet" : "not tried yet";
+    case "stopped":
+      return "stopped";
   }
 
   function noAnswer(sinceAt: Millis): string {

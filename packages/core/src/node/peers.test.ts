@@ -21,7 +21,19 @@ const [x = assert.fail(), y = assert.fail()] = others.map((key) => nodeId(key.pu
 
 function peers(): { readonly peers: Peers; readonly counters: Counters } {
   const counters = new Counters();
-  return { counters, peers: new Peers({ crypto, random, key: crypto.agreementKeyOf(own), counters, plan, onPong: () => [] }) };
+  return {
+    counters,
+    peers: new Peers({
+      crypto,
+      random,
+      key: crypto.agreementKeyOf(own),
+      counters,
+      plan,
+      stampFloor: 0,
+      onPong: () => [],
+      onReserve: () => [],
+    }),
+  };
 }
 
 const at = (ip: string, port = 51_820): Endpoint => ({ ip: parseIp(ip) ?? assert.fail(ip), port });
@@ -76,4 +88,20 @@ test("claims that change all the time earn a peer's budget of probes, not a floo
   assert.ok((counters.view()["probe.overBudget"] ?? 0) > 1_000);
   all.setCandidates(y, [at("192.0.2.1")], 1_000);
   assert.equal(datagrams(all.want(y, 1_000)), 1, "the others are not kept from theirs");
+});
+
+test("packets are unanswered from the first that nothing came back for, whatever was sent since, until something comes", () => {
+  const { peers: all } = peers();
+  all.setPeers(new Set([x]), 0);
+  const slot = all.slotOf(x) ?? assert.fail();
+  const none = { dataSentAt: 0, dataReceivedAt: 0, authenticatedSentAt: 0, authenticatedReceivedAt: 0, sendCounter: 0 };
+  const after = (stamps: Partial<typeof none>): number | undefined => {
+    all.traffic([{ slot, stamps: { ...none, ...stamps } }], 10);
+    return all.peer(x)?.unansweredAt;
+  };
+  assert.equal(after({}), undefined);
+  assert.equal(after({ dataSentAt: 5 }), 5);
+  assert.equal(after({ dataSentAt: 9, authenticatedReceivedAt: 4 }), 5);
+  assert.equal(after({ dataSentAt: 9, authenticatedReceivedAt: 6 }), 9);
+  assert.equal(after({ dataSentAt: 9, authenticatedReceivedAt: 9 }), undefined);
 });

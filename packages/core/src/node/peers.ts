@@ -6,7 +6,7 @@ import { type NodeId, nodeKey } from "../ids/node-id.ts";
 import { NEW_PATH, type PathEvent, type PeerPath, pathWakeAt, stepPath } from "../path/path-monitor.ts";
 import { type BootId, ProbeExchange } from "../path/probe-exchange.ts";
 import { type DatapathException, MAX_PEERS, type PeerSlot } from "../ports/datapath.ts";
-import type { SessionEffect, SessionEvent } from "../session/session-event.ts";
+import type { SessionEffect, SessionEvent, TrafficStamps } from "../session/session-event.ts";
 import { SessionTable } from "../session/session-table.ts";
 import type { Millis } from "../time/millis.ts";
 import { TokenBucket } from "../time/token-bucket.ts";
@@ -23,6 +23,8 @@ export interface KnownPeer {
   readonly path: PeerPath;
   /** When the keys of the session in use were made; undefined: there is none. */
   readonly sessionAt: Millis | undefined;
+  /** Packets went out by the tunnel since then, and none came in: by probes the peer may seem well. */
+  readonly unansweredAt: Millis | undefined;
 }
 
 /** A peer answered a PING: told to whoever waits for it, beside what it does to the path. */
@@ -39,6 +41,7 @@ interface Peer {
   heldHandshake: Uint8Array | undefined;
   /** Of its last PONG. */
   boot: BootId | undefined;
+  unansweredAt: Millis | undefined;
   /** PINGs to it and to whatever is said to be it. */
   readonly probeBudget: TokenBucket;
 }
@@ -63,6 +66,7 @@ export class Peers {
   /** Only of peers whose path has something to wait for: few of many. */
   readonly #pathWakes = new Map<PeerSlot, Millis>();
   readonly #onPong: (pong: Pong) => readonly NodeEffect[];
+  readonly #onReserve: (until: Millis) => readonly NodeEffect[];
   /** Where peers saw our datagrams come from, latest word of each. */
   readonly #observed = new Map<NodeId, Endpoint>();
 
@@ -72,7 +76,11 @@ export class Peers {
     readonly key: AgreementKey;
     readonly counters: Counters;
     readonly plan: AddressPlan;
+    /** The last ceiling of handshake stamps that became durable, as wall time. */
+    readonly stampFloor: Millis;
     readonly onPong: (pong: Pong) => readonly NodeEffect[];
+    /** Makes this ceiling of handshake stamps durable, then calls {@link stampsReserved}. */
+    readonly onReserve: (until: Millis) => readonly NodeEffect[];
   }) {
     this.#crypto = options.crypto;
     this.#counters = options.counters;
@@ -80,6 +88,7 @@ export class Peers {
     this.#sessions = new SessionTable(options);
     this.#probes = new ProbeExchange(options);
     this.#onPong = options.onPong;
+    this.#onReserve = options.onReserve;
   }
 
   /**
@@ -103,7 +112,8 @@ export class Peers {
     const peer = slot === undefined ? undefined : this.#peers.get(slot);
     if (slot === undefined || peer === undefined) return undefined;
     const session = this.#sessions.view(slot);
-    return { slot, path: peer.path, sessionAt: session?.established === true ? session.establishedAt : undefined };
+    const sessionAt = session?.established === true ? session.establishedAt : undefined;
+    return { slot, path: peer.path, sessionAt, unansweredAt: peer.unansweredAt };
   }
 
   /** Reflexive addresses: where peers saw us, without repetition. */
@@ -113,6 +123,10 @@ export class Peers {
 
   wallClock(offset: Millis, now: Millis): readonly NodeEffect[] {
     return this.#session({ type: "wall-clock", offset }, now);
+  }
+
+  stampsReserved(until: Millis, now: Millis): readonly NodeEffect[] {
+    return this.#session({ type: "stamps-reserved", until }, now);
   }
 
   setCandidates(node: NodeId, endpoints: readonly Endpoint[], now: Millis): readonly NodeEffect[] {
@@ -127,6 +141,11 @@ export class Peers {
   /** The peer may be gone: asks it. */
   doubt(node: NodeId, now: Millis): readonly NodeEffect[] {
     return this.#pathOf(node, { type: "doubted" }, now);
+  }
+
+  /** The peer said goodbye. */
+  stopped(node: NodeId, now: Millis): readonly NodeEffect[] {
+    return this.#pathOf(node, { type: "stopped" }, now);
   }
 
   /** A PING at once over the path in use, beside what the path does by itself. */
@@ -153,10 +172,11 @@ export class Peers {
   }
 
   traffic(peers: readonly PeerStamps[], now: Millis): readonly NodeEffect[] {
-    return peers.flatMap(({ slot, stamps }) => [
-      ...this.#path(slot, { type: "traffic", ...stamps }, now),
-      ...this.#session({ type: "traffic", slot, stamps }, now),
-    ]);
+    return peers.flatMap(({ slot, stamps }) => {
+      const peer = this.#peers.get(slot);
+      if (peer !== undefined) peer.unansweredAt = unansweredAt(peer.unansweredAt, stamps);
+      return [...this.#path(slot, { type: "traffic", ...stamps }, now), ...this.#session({ type: "traffic", slot, stamps }, now)];
+    });
   }
 
   timer(now: Millis): readonly NodeEffect[] {
@@ -191,7 +211,7 @@ export class Peers {
         return [];
       case "ping": {
         const { slot, boot, pong } = outcome;
-        const heard = this.#path(slot, { type: "heard", from }, now);
+        const heard = this.#isFromBeforeGoodbye(slot, boot) ? [] : this.#path(slot, { type: "heard", from }, now);
         const known = this.#peers.get(slot)?.boot;
         const isAsked = heard.some(({ type }) => type === "send-datagram");
         const ask = known === undefined || known === boot || isAsked ? [] : this.#ping(slot, from, { purpose: "triggered", now });
@@ -200,7 +220,7 @@ export class Peers {
       case "pong": {
         const { slot, boot, rtt, observed } = outcome;
         const peer = this.#peers.get(slot);
-        if (peer === undefined) return [];
+        if (peer === undefined || this.#isFromBeforeGoodbye(slot, boot)) return [];
         const { node } = peer;
         const isRestarted = peer.boot !== undefined && peer.boot !== boot;
         peer.boot = boot;
@@ -212,6 +232,12 @@ export class Peers {
         ];
       }
     }
+  }
+
+  /** On the way when the peer said goodbye: it is gone all the same. */
+  #isFromBeforeGoodbye(slot: PeerSlot, boot: BootId): boolean {
+    const peer = this.#peers.get(slot);
+    return peer?.path.state.name === "stopped" && peer.boot === boot;
   }
 
   /** A peer that started again cannot open what we seal: a new session at once; WireGuard alone would wait 15 s. */
@@ -227,7 +253,7 @@ export class Peers {
       return [];
     }
     const probeBudget = new TokenBucket(PEER_PROBES);
-    this.#peers.set(slot, { node, path: NEW_PATH, heldHandshake: undefined, boot: undefined, probeBudget });
+    this.#peers.set(slot, { node, path: NEW_PATH, heldHandshake: undefined, boot: undefined, unansweredAt: undefined, probeBudget });
     this.#probes.addPeer(slot, tunnelKey);
     return this.#session({ type: "peer-added", slot, tunnelKey }, now);
   }
@@ -295,7 +321,11 @@ export class Peers {
       case "send-handshake":
         return this.#sendHandshake(effect.slot, effect.bytes, now);
       case "heard":
+        // A peer that starts again is asked by PING before it shakes hands.
+        if (this.#peers.get(effect.slot)?.path.state.name === "stopped") return [];
         return this.#path(effect.slot, { type: "heard", from: effect.from }, now);
+      case "reserve-stamps":
+        return this.#onReserve(effect.until);
       case "handshake-failed":
         this.#counters.count("session.handshakeFailed");
         return [];
@@ -313,4 +343,11 @@ export class Peers {
     peer.heldHandshake = bytes;
     return this.#path(slot, { type: "wanted" }, now);
   }
+}
+
+/** Handshakes do not count: they pass where packets of full size may not. */
+function unansweredAt(before: Millis | undefined, stamps: TrafficStamps): Millis | undefined {
+  const { dataSentAt, authenticatedReceivedAt } = stamps;
+  if (before !== undefined && authenticatedReceivedAt < before) return before;
+  return dataSentAt > authenticatedReceivedAt ? dataSentAt : undefined;
 }

@@ -33,7 +33,7 @@ test("256 wait at most; one taken makes room", () => {
 });
 
 test("an answer shows its round trip, also one of 0 ms; no answer shows none", () => {
-  const parts = { node: "b", address: "10.77.2.1", path: "direct", session: true };
+  const parts = { node: "b", address: "10.77.2.1", path: "direct", session: true, throughTunnel: true };
   assert.deepEqual(pingView({ ...parts, rtt: 0 }), { ...parts, answered: true, rttMs: 0 });
   assert.deepEqual(pingView({ ...parts, rtt: undefined }), { ...parts, answered: false });
 });

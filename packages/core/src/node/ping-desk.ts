@@ -49,8 +49,9 @@ export function pingView(parts: {
   readonly path: string;
   readonly rtt: Millis | undefined;
   readonly session: boolean;
+  readonly throughTunnel: boolean;
 }): PingView {
-  const { node, address, path, rtt, session } = parts;
-  const base = { node, address, path, session, answered: rtt !== undefined };
+  const { node, address, path, rtt, session, throughTunnel } = parts;
+  const base = { node, address, path, session, answered: rtt !== undefined, ...(session && { throughTunnel }) };
   return rtt === undefined ? base : { ...base, rttMs: rtt };
 }

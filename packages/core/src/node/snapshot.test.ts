@@ -13,6 +13,8 @@ const base: NodeSnapshot = {
   sequence: 0,
   udpPort: 0,
   tcpPort: 65_535,
+  stampsUntil: 0,
+  hasLeft: false,
   ledger: EMPTY_LEDGER,
 };
 const full: NodeSnapshot = {
@@ -21,6 +23,8 @@ const full: NodeSnapshot = {
   sequence: Number.MAX_SAFE_INTEGER,
   udpPort: 51_820,
   tcpPort: 443,
+  stampsUntil: 1_790_000_000_000,
+  hasLeft: true,
   ledger: {
     serial: 1_790_000_000_000,
     assignments: [{ node: idOf("a"), number: 65_535, generation: 3, certificate: new Uint8Array(30).fill(9) }],
@@ -65,5 +69,5 @@ test("a document of 20,000 records comes back", () =>
 
 test("later versions are told apart", () => {
   for (const decode of [decodeSnapshot, decodeRecords])
-    assert.deepEqual(decode(packFields([2, []])), { ok: false, fault: "unknown-version" });
+    assert.deepEqual(decode(packFields([3, []])), { ok: false, fault: "unknown-version" });
 });

@@ -4,6 +4,7 @@ import { nodeId, nodeKey } from "../ids/node-id.ts";
 import { type Assignment, EMPTY_LEDGER, type Ledger, type OpenInvite } from "../membership/ledger.ts";
 import { MAX_NUMBER } from "../records/certificate.ts";
 import { MAX_RECORD_BYTES } from "../records/envelope.ts";
+import type { Millis } from "../time/millis.ts";
 
 /** What a node must find again after a crash: the store's `node` document. */
 export interface NodeSnapshot {
@@ -16,19 +17,36 @@ export interface NodeSnapshot {
   /** Chosen at random at first start and kept: NAT mappings and invites name them. */
   readonly udpPort: number;
   readonly tcpPort: number;
+  /** Wall time that no handshake stamp is above; see session/stamp-clock.ts. */
+  readonly stampsUntil: Millis;
+  /** This node has ended its membership; what is stored is only waiting to be deleted. */
+  readonly hasLeft: boolean;
   /** Of an admin; empty for others. */
   readonly ledger: Ledger;
 }
 
-const VERSION = 1;
+const VERSION = 2;
+const RECORDS_VERSION = 1;
 const MAX_ENTRIES = 65_536;
 const MAX_WHOLE = Number.MAX_SAFE_INTEGER;
 
 export function encodeSnapshot(snapshot: NodeSnapshot): Uint8Array {
-  const { statement, certificate, sequence, udpPort, tcpPort, ledger } = snapshot;
+  const { statement, certificate, sequence, udpPort, tcpPort, stampsUntil, hasLeft, ledger } = snapshot;
   const assignments = ledger.assignments.map((a): Field => [nodeKey(a.node), a.number, a.generation, a.certificate]);
   const invites = ledger.invites.map((i): Field => [nodeKey(i.invite), i.uses, i.expiresWallAt, i.usedBy.map((node) => [nodeKey(node)])]);
-  return packFields([VERSION, statement, certificate, sequence, udpPort, tcpPort, ledger.serial, assignments, invites]);
+  return packFields([
+    VERSION,
+    statement,
+    certificate,
+    sequence,
+    udpPort,
+    tcpPort,
+    stampsUntil,
+    hasLeft,
+    ledger.serial,
+    assignments,
+    invites,
+  ]);
 }
 
 export function decodeSnapshot(bytes: Uint8Array): Decoded<NodeSnapshot> {
@@ -41,22 +59,25 @@ export function decodeSnapshot(bytes: Uint8Array): Decoded<NodeSnapshot> {
   const sequence = reader.whole(0, MAX_WHOLE);
   const udpPort = reader.whole(0, 65_535);
   const tcpPort = reader.whole(0, 65_535);
+  const stampsUntil = reader.whole(0, MAX_WHOLE);
+  const hasLeft = reader.flag();
   const serial = reader.whole(0, MAX_WHOLE);
   const assignments = reader.list(MAX_ENTRIES, readAssignment);
   const invites = reader.list(MAX_ENTRIES, readInvite);
-  return reader.finish({ statement, certificate, sequence, udpPort, tcpPort, ledger: { ...EMPTY_LEDGER, serial, assignments, invites } });
+  const ledger: Ledger = { ...EMPTY_LEDGER, serial, assignments, invites };
+  return reader.finish({ statement, certificate, sequence, udpPort, tcpPort, stampsUntil, hasLeft, ledger });
 }
 
 /** The store's `records` document. */
 export function encodeRecords(records: Iterable<Uint8Array>): Uint8Array {
-  return packFields([VERSION, [...records].map((record) => [record])]);
+  return packFields([RECORDS_VERSION, [...records].map((record) => [record])]);
 }
 
 export function decodeRecords(bytes: Uint8Array): Decoded<readonly Uint8Array[]> {
   const fields = unpackFields(bytes);
   if (!fields.ok) return fields;
   const reader = new FieldReader(fields.value);
-  if (reader.whole(0, 255) !== VERSION) return { ok: false, fault: "unknown-version" };
+  if (reader.whole(0, 255) !== RECORDS_VERSION) return { ok: false, fault: "unknown-version" };
   return reader.finish(reader.list(Number.MAX_SAFE_INTEGER, (record) => record.bytesUpTo(MAX_RECORD_BYTES)));
 }
 

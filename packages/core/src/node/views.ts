@@ -9,7 +9,7 @@ import type { PeerSlot, PeerTraffic } from "../ports/datapath.ts";
 import { prefixesOf } from "../routing/compile-table.ts";
 import type { Millis } from "../time/millis.ts";
 import type { Counters } from "./counters.ts";
-import { pathText, peerState } from "./peer-state.ts";
+import { isUnheardInTunnel, pathText, peerState } from "./peer-state.ts";
 import type { Peers } from "./peers.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 
@@ -26,6 +26,8 @@ export interface ViewSources {
   traffic(slot: PeerSlot): PeerTraffic;
   /** Counters of the engine, by their names there. */
   readonly datapathCounters: Readonly<Record<string, number>>;
+  /** Whether the host drops what comes for mesh addresses by another way than the tunnel. */
+  readonly guard: { readonly guarded: true } | { readonly guarded: false; readonly reason: string };
 }
 
 /** What the node knows, as its views need it. */
@@ -65,7 +67,7 @@ export function statusView(parts: ViewParts, sources: ViewSources): StatusView {
     tunnel: { device: device.name, mtu: device.mtu, udpPort: snapshot.udpPort, backend: device.backend },
     control: { listen: listen.map(formatEndpoint), links: links.size },
     peers: peersOf(parts).map((member) => peerView(parts, member, sources)),
-    health: health(parts, own, sources.now),
+    health: health(parts, own, sources),
     counters: { ...counters.view(), ...Object.fromEntries(engine.map(([name, count]) => [`datapath.${name}`, count])) },
   };
 }
@@ -153,12 +155,14 @@ function peerView(parts: ViewParts, member: Member, { now, traffic }: ViewSource
     ...(peer?.sessionAt !== undefined && { sessionAt: peer.sessionAt + wallOffset }),
     receivedBytes: seen?.receivedBytes ?? 0,
     sentBytes: seen?.sentBytes ?? 0,
+    receivedPackets: seen?.receivedPackets ?? 0,
+    sentPackets: seen?.sentPackets ?? 0,
     linked: isLinked,
     ...(member.isConflicted && { conflict: true }),
   };
 }
 
-function health(parts: ViewParts, own: Member | undefined, now: Millis): readonly HealthView[] {
+function health(parts: ViewParts, own: Member | undefined, { now, guard }: ViewSources): readonly HealthView[] {
   const { membership, id, links, collision, engineFailure, listen } = parts;
   const notes: HealthView[] = [];
   if (engineFailure !== undefined) {
@@ -183,6 +187,18 @@ function health(parts: ViewParts, own: Member | undefined, now: Millis): readonl
     const text = `${prefix} of the mesh collides with ${collision}, which came up later: packets to some nodes may leave this host unencrypted`;
     notes.push({ level: "error", text, hint: "Remove that route, or reach nodes by their IPv6 addresses." });
   }
+  if (!guard.guarded)
+    notes.push({
+      level: "warning",
+      text: `packets for mesh addresses that come by another way than the tunnel are not dropped: ${guard.reason}`,
+      hint: "Install nftables, and restart with `mesh down` and `mesh up`.",
+    });
+  if (parts.device.backend === "twin")
+    notes.push({
+      level: "warning",
+      text: "packets are carried by the slow engine in TypeScript",
+      hint: "Install a C++ compiler (apt-get install g++), run: node packages/datapath/build.mjs, and restart.",
+    });
   if (listen.length === 0)
     notes.push({ level: "warning", text: "this host has no address that others could reach", hint: "Check its network connection." });
   if (own !== undefined && membership.members.size > 1 && links.size === 0) {
@@ -194,11 +210,20 @@ function health(parts: ViewParts, own: Member | undefined, now: Millis): readonl
   }
   const silent = silentPeers(parts, now);
   if (silent.length > 0)
+    notes.push({ level: "warning", text: `${silent.length} of ${membership.members.size - 1} peers: ${named(silent)}` });
+  const deaf = peersOf(parts).flatMap(({ id, name }) => (isUnheardInTunnel(parts.peers.peer(id), now) ? [name] : []));
+  if (deaf.length > 0)
     notes.push({
       level: "warning",
-      text: `${silent.length} of ${membership.members.size - 1} peers: ${silent.slice(0, MAX_NAMED).join("; ")}`,
+      text: `nothing comes back through the tunnel, though probes are answered: ${named(deaf)}`,
+      hint: "A firewall there, or a path that loses large packets: compare `mesh ping` and ping.",
     });
   return notes;
+}
+
+function named(notes: readonly string[]): string {
+  const more = notes.length > MAX_NAMED ? `; and ${notes.length - MAX_NAMED} more` : "";
+  return `${notes.slice(0, MAX_NAMED).join("; ")}${more}`;
 }
 
 /** Silent peers that the health tail names; `mesh peers` shows all. */

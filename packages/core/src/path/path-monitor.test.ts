@@ -39,6 +39,7 @@ const states = {
   direct,
   suspect: { name: "suspect", path: { endpoint: X, rtt: 20 }, heardAt: T - 2_000, sinceAt: T, round: 1 },
   failed: { name: "failed", failedAt: T - 9_000, triedAt: T - 5_000, retryAt: T + 5_000, failures: 2 },
+  stopped: { name: "stopped" },
 } satisfies Readonly<Record<PathState["name"], PathState>>;
 const answer: PathEvent = { type: "answered", endpoint: X, rtt: 30 };
 
@@ -105,11 +106,27 @@ const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly
     "new candidates": [{ type: "candidates", endpoints: [Z] }, ["probing", "discover 3"]],
     "candidates it had": [{ type: "candidates", endpoints: [Y] }, ["failed"]],
   },
+  stopped: {
+    wanted: [{ type: "wanted" }, ["stopped"]],
+    answered: [answer, ["direct", "use 1"]],
+    "heard from elsewhere": [{ type: "heard", from: Z }, ["probing", ...ALL, "discover 3"]],
+    doubted: [{ type: "doubted" }, ["stopped"]],
+    timer: [{ type: "timer" }, ["stopped"]],
+    "new candidates": [{ type: "candidates", endpoints: [Z] }, ["dormant"]],
+  },
 };
 for (const [name, rows] of Object.entries(table) as [PathState["name"], (typeof table)["direct"]][]) {
   for (const [what, [event, wanted]] of Object.entries(rows))
     test(`${name}, ${what}: ${wanted.join(", ")}`, () => assert.deepEqual(step(states[name], event), wanted));
 }
+
+test("a goodbye ends whatever was going on: nothing is tried, and old addresses are forgotten", () => {
+  for (const state of Object.values(states)) {
+    const { peer, effects } = stepPath({ state, candidates }, { type: "stopped" }, T);
+    assert.deepEqual({ peer, effects }, { peer: { state: { name: "stopped" }, candidates: [] }, effects: [] }, state.name);
+    assert.equal(pathWakeAt(peer), undefined);
+  }
+});
 
 test("data for a dead peer is no flood: wanted counts again 5 s after the last try", () => {
   assert.deepEqual(step({ ...states.failed, triedAt: T - 4_999 }, { type: "wanted" }), ["failed"]);

@@ -34,6 +34,8 @@ const BETTER_RATIO = 0.9;
 //  direct    stay          fresh, or switch   fresh or ask   ask            ask when silent; → suspect after 3
 //  suspect   stay          → direct           ask there      stay           ask all; → failed after SUSPECT_FOR
 //  failed    → probing (1) → direct           → probing      stay           → probing at retryAt
+//  stopped   stay          → direct           → probing      stay           —
+//  The peer's goodbye makes any of them stopped; endpoints that it publishes later make that dormant.
 //  Traffic keeps a direct path fresh; what comes in on a failed one is taken as `wanted`: the peer is there again.
 //  (1) at most every FIRST_RETRY, so that data for a dead peer is no flood of probes
 export type PathState =
@@ -58,7 +60,8 @@ export type PathState =
       readonly askedAt: Millis;
     }
   | { readonly name: "suspect"; readonly path: Path; readonly heardAt: Millis; readonly sinceAt: Millis; readonly round: number }
-  | { readonly name: "failed"; readonly failedAt: Millis; readonly triedAt: Millis; readonly retryAt: Millis; readonly failures: number };
+  | { readonly name: "failed"; readonly failedAt: Millis; readonly triedAt: Millis; readonly retryAt: Millis; readonly failures: number }
+  | { readonly name: "stopped" };
 
 export interface Path {
   readonly endpoint: Endpoint;
@@ -82,6 +85,8 @@ export type PathEvent =
   | { readonly type: "heard"; readonly from: Endpoint }
   /** The engine's stamps: user data sent and received, anything authentic received. */
   | { readonly type: "traffic"; readonly dataSentAt: Millis; readonly dataReceivedAt: Millis; readonly authenticatedReceivedAt: Millis }
+  /** The peer said goodbye. */
+  | { readonly type: "stopped" }
   /** The control link broke: the peer may be gone. */
   | { readonly type: "doubted" }
   | { readonly type: "timer" };
@@ -120,6 +125,9 @@ export function stepPath(peer: PeerPath, event: PathEvent, now: Millis): PathSte
         return stepPath(peer, { type: "wanted" }, now);
       return { peer: withTraffic(peer, event), effects: [] };
 
+    case "stopped":
+      return { peer: { state: { name: "stopped" }, candidates: [] }, effects: [] };
+
     case "doubted":
       if (peer.state.name === "dormant") return probe(peer, now);
       if (peer.state.name !== "direct") return { peer, effects: [] };
@@ -134,6 +142,7 @@ export function stepPath(peer: PeerPath, event: PathEvent, now: Millis): PathSte
 export function pathWakeAt({ state }: PeerPath): Millis | undefined {
   switch (state.name) {
     case "dormant":
+    case "stopped":
       return undefined;
     case "probing":
       return earliest(roundAt(state), state.sinceAt + PROBING_FOR);
@@ -154,6 +163,7 @@ function onTimer(peer: PeerPath, now: Millis): PathStep {
   if (dueAt === undefined || now < dueAt) return { peer, effects: [] };
   switch (state.name) {
     case "dormant":
+    case "stopped":
       return { peer, effects: [] };
     case "probing":
       if (now >= state.sinceAt + PROBING_FOR)
@@ -227,7 +237,7 @@ function heard(peer: PeerPath, from: Endpoint, now: Millis): PathStep {
     return { peer: { ...peer, state: fresh(state, now) }, effects: [] };
   }
   const candidates = withLearned(peer.candidates, from);
-  if (state.name === "dormant" || state.name === "failed") return probe({ ...peer, candidates }, now);
+  if (state.name === "dormant" || state.name === "failed" || state.name === "stopped") return probe({ ...peer, candidates }, now);
   return { peer: { ...peer, candidates }, effects: [{ type: "ping", to: from, purpose: "triggered" }] };
 }
 
@@ -253,6 +263,7 @@ function withCandidates(peer: PeerPath, endpoints: readonly Endpoint[], now: Mil
   const inUse = peer.state.name === "direct" || peer.state.name === "suspect" ? peer.state.path.endpoint : undefined;
   const next: PeerPath = { ...peer, candidates: inUse === undefined ? claimed : withLearned(claimed, inUse) };
   if (added.length === 0) return { peer: next, effects: [] };
+  if (peer.state.name === "stopped") return { peer: { ...next, state: { name: "dormant" } }, effects: [] };
   if (peer.state.name === "failed") return probe(next, now);
   return { peer: next, effects: peer.state.name === "probing" || peer.state.name === "suspect" ? pingAll(added) : [] };
 }

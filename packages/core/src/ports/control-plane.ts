@@ -1,5 +1,6 @@
 import type { Endpoint } from "../address/endpoint.ts";
 import type { NodeId } from "../ids/node-id.ts";
+import type { Millis } from "../time/millis.ts";
 
 /**
  * Links to other members, gossip and sync of records, and the way a stranger asks to join.
@@ -20,6 +21,12 @@ export interface ControlPlane {
 
   /** Spreads record bytes to everyone by gossip. */
   publish(record: Uint8Array): void;
+
+  /**
+   * Resolves when everything published so far has reached every linked member, or the time is over: with the number of members
+   * that have it. Never rejects.
+   */
+  settle(within: Millis): Promise<number>;
 
   /** Answers a `join-request`, with MAX_JOIN_RESPONSE_BYTES at most; the connection closes after it. Unknown ids (the joiner went away) are ignored. */
   answerJoin(id: JoinId, response: Uint8Array): void;

@@ -15,6 +15,13 @@ export interface Datapath {
   /** CLOCK_BOOTTIME in milliseconds, the clock of every instant in this interface. */
   now(): Millis;
 
+  /**
+   * Whose handshakes come through: initiations and responses whose MAC1 was made with this X25519 public key (32 B). Until
+   * then none do. When more come than JavaScript should have to read, the engine asks their senders for a cookie
+   * (WireGuard whitepaper, section 5.3) and lets those through that show it; see HANDSHAKE_LOAD.
+   */
+  setHandshakeKey(publicKey: Uint8Array): void;
+
   /** Replaces peers and allowed IPs as one; no packet sees half of two tables. A peer that is gone loses its sessions. */
   publishTable(table: ForwardingTable): void;
 
@@ -75,6 +82,8 @@ export const STAGED_PACKETS = 128;
 /** Immutable once published. Longest prefix wins, outbound for the destination and inbound for the source. */
 export interface ForwardingTable {
   readonly peers: readonly PeerSlot[];
+  /** Of the peers, those whose endpoint follows the source of every transport packet they authenticate (WireGuard's roaming): they do not probe. */
+  readonly roaming: readonly PeerSlot[];
   readonly routes: readonly ForwardingRoute[];
 }
 
@@ -94,8 +103,24 @@ export interface DatapathSession {
   readonly expiresAt: Millis;
 }
 
+/**
+ * Initiations and responses with a valid MAC1 that the engine hands over: so many at once, so many a second. Each costs
+ * JavaScript half a millisecond; a mesh of 1,000 nodes that all rekey needs 8 a second. Beyond it the engine is under load
+ * until UNDER_LOAD_FOR after the last one too many: only messages with a valid MAC2 come through, HANDSHAKES_PER_SOURCE each.
+ */
+export const HANDSHAKE_LOAD: { readonly burst: number; readonly perSecond: number } = { burst: 200, perSecond: 100 };
+export const UNDER_LOAD_FOR: Millis = 1_000;
+/** Of one source, an IPv4 address or an IPv6 /64, under load. As wireguard-go. */
+export const HANDSHAKES_PER_SOURCE: { readonly burst: number; readonly perSecond: number } = { burst: 5, perSecond: 20 };
+/** Our own kinds and cookie replies of one source, always: a probing round over many candidates passes, a flood does not. */
+export const DATAGRAMS_PER_SOURCE: { readonly burst: number; readonly perSecond: number } = { burst: 200, perSecond: 100 };
+/** Sources whose buckets are kept; beyond it a new source takes the place of the one that was quiet longest. */
+export const MAX_SOURCES = 4_096;
+/** The engine's cookie secret is replaced this often; a cookie is good for as long (whitepaper, section 5.4.7). */
+export const COOKIE_SECRET_FOR: Millis = 120_000;
+
 export type DatapathException =
-  /** A datagram that is not transport data: a handshake message (types 1 to 3, of exact size) or one of our own kinds. */
+  /** A datagram that is not transport data: a handshake message that passed setHandshakeKey's guard, or one of our own kinds. */
   | { readonly type: "datagram"; readonly from: Endpoint; readonly receivedAt: Millis; readonly bytes: Uint8Array }
   /** A packet waits for this peer and no session can seal it. Repeated at most once a second while that lasts. */
   | { readonly type: "session-wanted"; readonly slot: PeerSlot }
@@ -135,6 +160,9 @@ export const DATAPATH_COUNTERS = [
   "tunStagedOverflow",
   "tunWriteErrors",
   "exceptionsLost", // the ring to JavaScript was full
+  "handshakeNotForUs", // no valid MAC1
+  "handshakeCookieSent", // under load and without a valid MAC2: answered with a cookie
+  "sourceOverBudget", // more than HANDSHAKES_PER_SOURCE or DATAGRAMS_PER_SOURCE
 ] as const;
 
 export type DatapathCounter = (typeof DATAPATH_COUNTERS)[number];

@@ -35,6 +35,11 @@ export interface HostNetwork {
   observe(exceptDevice: string): Promise<HostView>;
   /** Makes the device look as planned: idempotent, removes what an older plan put there. MeshError "host/…" on failure. */
   applyLink(plan: LinkPlan): Promise<void>;
+  /**
+   * Undoes whatever the journal says was changed and not yet undone: by this process, or by one that was killed. Idempotent;
+   * what cannot be undone stays in the journal and is told by the MeshError.
+   */
+  undo(): Promise<void>;
   /** Calls back with a new view after addresses or routes changed. Returns a function that stops the watch. */
   watch(exceptDevice: string, onChange: (view: HostView) => void): () => void;
 }

@@ -14,5 +14,6 @@ export interface Store {
  * - `root`: the network's root seed, 32 bytes, only where it is held.
  * - `node`: small and critical: network, own certificate, ledger of an admin, ports.
  * - `records`: everything gossip taught; can be had again from any member.
+ * - `host`: what the agent changed on this host and has not undone yet; written before the change.
  */
-export type StoreDocument = "identity" | "root" | "node" | "records";
+export type StoreDocument = "identity" | "root" | "node" | "records" | "host";

@@ -15,6 +15,8 @@ export interface EndpointRecord {
   readonly udp: readonly Endpoint[];
   /** Control plane. */
   readonly tcp: readonly Endpoint[];
+  /** The node's goodbye: it was stopped on purpose, and nobody needs to look for it. Its next start says where it is again. */
+  readonly isStopped: boolean;
 }
 
 /** Endpoints of one kind in one record: bounds whom a member can make others probe; hosts have a handful of addresses. */
@@ -29,7 +31,7 @@ export function signEndpointRecord(
     kind: RECORD_KINDS.endpoint,
     subject: new Uint8Array(),
     sequence: record.sequence,
-    body: [networkIdBytes(record.network), record.udp.map(endpointFields), record.tcp.map(endpointFields)],
+    body: [networkIdBytes(record.network), record.udp.map(endpointFields), record.tcp.map(endpointFields), record.isStopped],
   });
 }
 
@@ -39,7 +41,8 @@ export function readEndpointRecord(envelope: Envelope): Decoded<EndpointRecord> 
   const network = networkId(reader.bytes(32));
   const udp = reader.list(MAX_ENDPOINTS, readEndpoint);
   const tcp = reader.list(MAX_ENDPOINTS, readEndpoint);
-  return reader.finish({ network, node: envelope.author, udp, tcp });
+  const isStopped = reader.flag();
+  return reader.finish({ network, node: envelope.author, udp, tcp, isStopped });
 }
 
 function endpointFields(endpoint: Endpoint): readonly [Uint8Array, number] {

@@ -107,7 +107,7 @@ test("seed 1: 20,000 random bodies of every kind, all signed, either fail or sig
     [RECORD_KINDS.network]: ["home", Uint8Array.of(10, 77, 0, 0), 16, 24],
     [RECORD_KINDS.certificate]: [networkIdBytes(network.id), false, "a", 1, 0, 0, [], new Uint8Array(64), NOTHING],
     [RECORD_KINDS.removal]: [networkIdBytes(network.id), true, 5, NOTHING],
-    [RECORD_KINDS.endpoint]: [networkIdBytes(network.id), [], [[new Uint8Array(16), 5]]],
+    [RECORD_KINDS.endpoint]: [networkIdBytes(network.id), [], [[new Uint8Array(16), 5]], false],
   };
   let taken = 0;
   for (let run = 0; run < 20_000; run++) {

@@ -46,7 +46,7 @@ test("no prefix is routed to two, and every member's addresses lead to it", () =
 test("a table of nobody is empty", () => {
   assert.deepEqual(
     compileTable(network.plan, [], () => 1),
-    { peers: [], routes: [] },
+    { peers: [], roaming: [], routes: [] },
   );
   assert.deepEqual(members.map((member) => prefixesOf(network.plan, member).length).toSorted(), [0, 2, 2, 2]);
 });

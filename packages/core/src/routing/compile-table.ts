@@ -6,6 +6,7 @@ import type { Member } from "../membership/membership.ts";
 /** Peers and allowed IPs for the engine; assignable to ForwardingTable. */
 export interface CompiledTable {
   readonly peers: readonly number[];
+  readonly roaming: readonly number[];
   readonly routes: readonly { readonly prefix: Prefix; readonly slot: number }[];
 }
 
@@ -19,7 +20,7 @@ export function compileTable(plan: AddressPlan, members: Iterable<Member>, slotO
     peers.push(slot);
     for (const prefix of prefixesOf(plan, member)) routes.push({ prefix, slot });
   }
-  return { peers, routes };
+  return { peers, roaming: [], routes };
 }
 
 /** The prefixes routed to a member: none when another certificate won its number. */

@@ -1,15 +1,7 @@
-import { concatBytes } from "../bytes/bytes.ts";
 import { utf8 } from "../bytes/text.ts";
-import { blake2s } from "../crypto/blake2s.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
-import {
-  encodeHandshakeMessage,
-  type HandshakeInitiation,
-  type HandshakeResponse,
-  MAC_BYTES,
-  mac1Input,
-  setMac1,
-} from "../wire/handshake-message.ts";
+import { encodeHandshakeMessage, type HandshakeInitiation, type HandshakeResponse, MAC_BYTES, mac1Of } from "../wire/handshake-message.ts";
+import { computeMac1, mac1Key } from "./macs.ts";
 import { NoiseInitiator, NoiseResponder } from "./noise-ikpsk2.ts";
 import { TAI64N_BYTES } from "./tai64n.ts";
 
@@ -21,9 +13,9 @@ import { TAI64N_BYTES } from "./tai64n.ts";
 //   4. createResponse     responder   message 2, and both transport keys
 //   5. readResponse       initiator   both transport keys
 //
-// mac1 is checked by hasMac1 before 2 and before 5. It proves nothing about the sender; it is cheap, and who scans
-// without our public key gets no answer. Neither mac1 nor the transcript covers what comes after it (mac2), and only
-// mac1 covers the sender index: someone in the middle can spoil a handshake that way, as by dropping it.
+// mac1 is checked before 2 and before 5 (macs.ts), by the engine too. It proves nothing about the sender, it is cheap.
+// Neither mac1 nor the transcript covers what comes after it (mac2), and only mac1 covers the sender index: someone in
+// the middle can spoil a handshake that way, as by dropping it. mac2 is the session table's to add.
 
 /** What both sides know of each other beforehand. */
 export interface HandshakePeer {
@@ -77,7 +69,7 @@ export function createInitiation(
     mac1: NO_MAC,
     mac2: NO_MAC,
   });
-  setMac1(bytes, computeMac1(bytes, peer.tunnelKey));
+  mac1Of(bytes).set(computeMac1(bytes, mac1Key(peer.tunnelKey)));
   return { bytes, noise };
 }
 
@@ -127,7 +119,7 @@ export function createResponse(
     mac1: NO_MAC,
     mac2: NO_MAC,
   });
-  setMac1(bytes, computeMac1(bytes, peer.tunnelKey));
+  mac1Of(bytes).set(computeMac1(bytes, mac1Key(peer.tunnelKey)));
   return { bytes, keys: { sendKey: written.keys.fromResponder, receiveKey: written.keys.fromInitiator } };
 }
 
@@ -135,16 +127,6 @@ export function createResponse(
 export function readResponse(noise: NoiseInitiator, message: HandshakeResponse, peer: HandshakePeer): TransportKeys | undefined {
   const read = noise.read2({ ephemeral: message.ephemeral, sealedPayload: message.sealedNothing }, peer.presharedKey);
   return read === undefined ? undefined : { sendKey: read.keys.fromInitiator, receiveKey: read.keys.fromResponder };
-}
-
-/** Whether an encoded initiation or response was made by someone who knows our public key. */
-export function hasMac1(us: HandshakeIdentity, bytes: Uint8Array, mac1: Uint8Array): boolean {
-  return us.crypto.equalSecret(computeMac1(bytes, us.key.publicKey), mac1);
-}
-
-function computeMac1(bytes: Uint8Array, receiverKey: Uint8Array): Uint8Array {
-  const key = blake2s(concatBytes(MAC1_LABEL, receiverKey));
-  return blake2s(mac1Input(bytes), { key, digestLength: MAC_BYTES });
 }
 
 function createEphemeralKey(us: HandshakeIdentity): AgreementKey {
@@ -162,9 +144,8 @@ function noiseMessage1(message: HandshakeInitiation): {
   return { ephemeral: message.ephemeral, sealedStatic: message.sealedStatic, sealedPayload: message.sealedTimestamp };
 }
 
-/** WireGuard whitepaper section 5.4: IDENTIFIER and LABEL-MAC1. */
+/** WireGuard whitepaper section 5.4: IDENTIFIER. */
 const PROLOGUE = utf8("WireGuard v1 zx2c4 Jason@zx2c4.com");
-const MAC1_LABEL = utf8("mac1----");
 
 const NO_MAC = new Uint8Array(MAC_BYTES);
 const NOTHING = new Uint8Array(0);

@@ -3,14 +3,16 @@ import { test } from "node:test";
 import { clearSilent, type Liveness, recordHeard, recordSent, recordTraffic, UNHEARD } from "./liveness.ts";
 import type { TrafficStamps } from "./session-event.ts";
 
-function traffic(liveness: Liveness, stamps: Partial<TrafficStamps>): Liveness {
+function traffic(liveness: Liveness, stamps: Partial<TrafficStamps>, jitter = 0): Liveness {
   const none = { dataSentAt: 0, dataReceivedAt: 0, authenticatedSentAt: 0, authenticatedReceivedAt: 0, sendCounter: 0 };
-  return recordTraffic(liveness, { ...none, ...stamps });
+  return recordTraffic(liveness, { ...none, ...stamps }, () => jitter);
 }
 
 test("silence counts from the first data sent, and ends with anything heard", () => {
   const first = traffic(UNHEARD, { dataSentAt: 1_000, authenticatedSentAt: 1_000 });
   assert.equal(first.silentAt, 16_000);
+  assert.equal(traffic(UNHEARD, { dataSentAt: 1_000 }, 300).silentAt, 16_300);
+  assert.equal(traffic(first, { dataSentAt: 2_000 }, 300).silentAt, 16_000, "drawn once");
   const later = traffic(first, { dataSentAt: 9_000, authenticatedSentAt: 9_000 });
   assert.equal(later.silentAt, 16_000);
   assert.equal(traffic(later, { dataSentAt: 9_000, authenticatedReceivedAt: 9_000 }).silentAt, undefined);

@@ -9,6 +9,9 @@ import type { TrafficStamps } from "./session-event.ts";
  *
  * Stamps come about twice a second, so a timer counts from the latest packet before the first stamp, at most that
  * much too late. All instants are 0 until they happened.
+ *
+ * wireguard-go remembers whether more data came while a keepalive was due, and starts the timer again when it has sent one
+ * (needAnotherKeepalive). Nothing here needs it: a keepalive answers all data before it, and data after it starts the timer.
  */
 export interface Liveness {
   /** Anything authentic from the peer, handshake messages included. */
@@ -23,9 +26,10 @@ export interface Liveness {
 
 export const UNHEARD: Liveness = { heardAt: 0, sentAt: 0 };
 
-export function recordTraffic(liveness: Liveness, stamps: TrafficStamps): Liveness {
+/** `jitter` is drawn when a silence begins. */
+export function recordTraffic(liveness: Liveness, stamps: TrafficStamps, jitter: () => Millis): Liveness {
   const met = recordSent(recordHeard(liveness, stamps.authenticatedReceivedAt), stamps.authenticatedSentAt);
-  const silentAt = met.silentAt ?? (stamps.dataSentAt > met.heardAt ? stamps.dataSentAt + SILENCE_TIMEOUT : undefined);
+  const silentAt = met.silentAt ?? (stamps.dataSentAt > met.heardAt ? stamps.dataSentAt + SILENCE_TIMEOUT + jitter() : undefined);
   const keepaliveAt = met.keepaliveAt ?? (stamps.dataReceivedAt > met.sentAt ? stamps.dataReceivedAt + KEEPALIVE_TIMEOUT : undefined);
   return {
     heardAt: met.heardAt,

@@ -61,19 +61,21 @@ export class NoiseInitiator {
     const ephemeral = this.#ephemeralKey.publicKey;
     const es = this.#crypto.agree(this.#ephemeralKey, this.#remoteStatic);
     const ss = this.#crypto.agree(this.#staticKey, this.#remoteStatic);
-    if (es === undefined || ss === undefined) return undefined;
+    if (es === undefined || ss === undefined) return wiped(es, ss);
     state.mixHash(ephemeral);
     state.mixChainingKey(ephemeral);
     state.mixKey(es);
     const sealedStatic = state.seal(this.#staticKey.publicKey);
     state.mixKey(ss);
-    return { ephemeral, sealedStatic, sealedPayload: state.seal(payload) };
+    const sealedPayload = state.seal(payload);
+    state.forgetKey();
+    return { ephemeral, sealedStatic, sealedPayload };
   }
 
   read2(message: NoiseMessage2, presharedKey: Uint8Array): { readonly payload: Uint8Array; readonly keys: NoiseKeys } | undefined {
     const ee = this.#crypto.agree(this.#ephemeralKey, message.ephemeral);
     const se = this.#crypto.agree(this.#staticKey, message.ephemeral);
-    if (ee === undefined || se === undefined) return undefined;
+    if (ee === undefined || se === undefined) return wiped(ee, se);
     const state = this.#state.fork();
     state.mixMessage2({ ephemeral: message.ephemeral, ee, se, presharedKey });
     const payload = state.open(message.sealedPayload);
@@ -129,7 +131,7 @@ export class NoiseResponder {
   ): { readonly message: NoiseMessage2; readonly keys: NoiseKeys } | undefined {
     const ee = this.#crypto.agree(options.ephemeralKey, options.remoteEphemeral);
     const se = this.#crypto.agree(options.ephemeralKey, options.remoteStatic);
-    if (ee === undefined || se === undefined) return undefined;
+    if (ee === undefined || se === undefined) return wiped(ee, se);
     const ephemeral = options.ephemeralKey.publicKey;
     this.#state.mixMessage2({ ephemeral, ee, se, presharedKey: options.presharedKey });
     const sealedPayload = this.#state.seal(payload);
@@ -146,6 +148,11 @@ const EMPTY = new Uint8Array(0);
 
 /** Every key seals exactly one message before it is replaced, so the counter never leaves zero. */
 const FIRST_NONCE = new Uint8Array(12);
+
+/** Of two agreements one gave zero: the other is of no use either. */
+function wiped(...secrets: readonly (Uint8Array | undefined)[]): undefined {
+  for (const secret of secrets) secret?.fill(0);
+}
 
 /** Noise's SymmetricState (section 5.2): chaining key, cipher key, transcript hash. Wipes what it replaces. */
 class SymmetricState {
@@ -222,6 +229,12 @@ class SymmetricState {
   split(): NoiseKeys {
     const [fromInitiator, fromResponder] = kdf2(this.#chainingKey, EMPTY);
     return { fromInitiator, fromResponder };
+  }
+
+  /** The cipher key is done with; the next message makes another. */
+  forgetKey(): void {
+    this.#key.fill(0);
+    this.#key = EMPTY;
   }
 
   wipe(): void {

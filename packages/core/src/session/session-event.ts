@@ -20,6 +20,8 @@ export type SessionEvent =
   /** The engine's stamps for a peer with traffic, about twice a second. */
   | { readonly type: "traffic"; readonly slot: SessionSlot; readonly stamps: TrafficStamps }
   | { readonly type: "wall-clock"; readonly offset: Millis }
+  /** What `reserve-stamps` asked for is durable: after a restart it will be `stampFloor`. */
+  | { readonly type: "stamps-reserved"; readonly until: Millis }
   /** A wake-up time came. */
   | { readonly type: "timer" };
 
@@ -43,6 +45,11 @@ export type SessionEffect =
   | { readonly type: "send-keepalive"; readonly slot: SessionSlot }
   /** An authentic handshake message of the peer came from this address. */
   | { readonly type: "heard"; readonly slot: SessionSlot; readonly from: Endpoint }
+  /**
+   * Make this wall-clock instant durable, then say `stamps-reserved`. Until then initiations may have to wait. Asked once
+   * until it is said; a later one is always higher.
+   */
+  | { readonly type: "reserve-stamps"; readonly until: Millis }
   /** No answer for REKEY_ATTEMPT_TIME: the attempt is given up until a session is wanted again. */
   | { readonly type: "handshake-failed"; readonly slot: SessionSlot }
   /** A message changed nothing; count it under this name. */
@@ -64,7 +71,6 @@ export type SessionDrop =
   | "mac1-mismatch"
   | "not-authentic" // a tag did not fit
   | "unknown-peer" // an initiation whose static key is no peer's
-  | "unknown-index" // a response to no handshake of ours
-  | "replayed" // a timestamp not above the last one of that peer
-  | "too-fast" // initiations of one peer closer than 1/50 s
-  | "cookie-unsupported";
+  | "unknown-index" // a response or a cookie to no handshake of ours
+  | "replayed" // a timestamp not above the last one of that peer; a second cookie for one message
+  | "too-fast"; // initiations of one peer closer than 1/50 s

@@ -5,31 +5,29 @@ import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { randomBelow, randomU32 } from "../crypto/random.ts";
 import type { Millis } from "../time/millis.ts";
 import { earliest } from "../time/wake.ts";
-import { decodeHandshakeMessage, type HandshakeInitiation, type HandshakeResponse } from "../wire/handshake-message.ts";
 import {
-  CONFIRMATION_TIMEOUT,
-  INITIATION_INTERVAL,
-  REKEY_AFTER_MESSAGES,
-  REKEY_AFTER_TIME,
-  REKEY_AFTER_TIME_RECEIVING,
-  REKEY_ATTEMPT_TIME,
-  REKEY_TIMEOUT,
-  REKEY_TIMEOUT_JITTER,
-} from "./constants.ts";
+  type CookieReply,
+  decodeHandshakeMessage,
+  type HandshakeInitiation,
+  type HandshakeResponse,
+  mac1Of,
+} from "../wire/handshake-message.ts";
+import { CONFIRMATION_TIMEOUT, INITIATION_INTERVAL, REKEY_ATTEMPT_TIME, REKEY_TIMEOUT, REKEY_TIMEOUT_JITTER } from "./constants.ts";
 import {
   createInitiation,
   createResponse,
   type HandshakeIdentity,
-  hasMac1,
   type ReadInitiation,
   readInitiation,
   readResponse,
   type TransportKeys,
   verifyInitiation,
 } from "./handshake.ts";
-import { clearSilent, type Liveness, recordHeard, recordSent, recordTraffic, UNHEARD } from "./liveness.ts";
-import type { NoiseInitiator } from "./noise-ikpsk2.ts";
+import { clearSilent, recordHeard, recordSent, recordTraffic, UNHEARD } from "./liveness.ts";
+import { hasMac1, mac1Key } from "./macs.ts";
+import { PeerCookie } from "./peer-cookie.ts";
 import type { SessionDrop, SessionEffect, SessionEvent, SessionSlot, TrafficStamps } from "./session-event.ts";
+import { type Attempt, isWornOut, type SessionPeer } from "./session-peer.ts";
 import {
   expiresAt,
   type Rotated,
@@ -38,10 +36,9 @@ import {
   rotateInitiated,
   rotateResponded,
   type Session,
-  type SessionRotation,
   sessionsOf,
 } from "./session-rotation.ts";
-import { nextTai64n } from "./tai64n.ts";
+import { StampClock } from "./stamp-clock.ts";
 import { WakeQueue } from "./wake-queue.ts";
 
 /** What a status view shows of one peer. */
@@ -58,6 +55,11 @@ export interface SessionTableOptions {
   readonly crypto: Crypto;
   readonly random: Random;
   readonly key: AgreementKey;
+  /**
+   * The last ceiling of stamps that became durable, as wall time; 0 when there was none. Stamps are then above it, and above
+   * what was reserved since they never are: see `reserve-stamps`. Without it they rise only as long as this table lives.
+   */
+  readonly stampFloor?: Millis;
 }
 
 // One peer's handshake, as initiator. The part as responder has no state: it starts and ends within one message.
@@ -66,25 +68,38 @@ export interface SessionTableOptions {
 //             rekey due     of peer     confirmed    since the last one    ATTEMPT_TIME    removed
 //  idle       → initiated   dropped     —            —                     —               —
 //  initiated  —             → idle      → idle       initiate again        → idle, failed  → idle
+//  held       held          dropped     → idle       —                     —               → idle
+//
+// Held: no stamp is left before a reservation is durable (stamp-clock.ts); `stamps-reserved` initiates.
 //
 // A message from the network runs through the numbered steps of handshake.ts; until its last tag fits, nothing here
 // changes. Keys leave in `install-session` and are not kept: the engine wipes them, at `drop-session` at the latest.
 // WireGuard's rule to zero all keys after 540 s has nothing left to do, since every session is dropped at 180 s and
 // every handshake given up at 90 s.
+//
+// A cookie reply to our initiation or our response is kept and used for mac2 of whatever we send that peer in the next
+// 120 s. It changes nothing else: who sends one proves only that it saw our message, so it is not heard and moves no
+// endpoint. And nothing is sent because of it: the initiation is repeated when its timer says so (whitepaper section 6.6),
+// by the initiator, also when it was the response that met load. To repeat at once would be to answer load with load,
+// and whoever reads the wire could make us send as fast as he can.
 
 /** WireGuard sessions of all peers. Deterministic; a wake-up that comes late or for nothing does no harm. */
 export class SessionTable {
   readonly #us: HandshakeIdentity;
-  readonly #peers = new Map<SessionSlot, Peer>();
-  readonly #peersByKey = new Map<string, Peer>();
+  readonly #mac1Key: Uint8Array;
+  readonly #peers = new Map<SessionSlot, SessionPeer>();
+  readonly #peersByKey = new Map<string, SessionPeer>();
   /** Whose every index of ours is: of sessions, and of the initiation under way. */
-  readonly #peersByIndex = new Map<number, Peer>();
-  readonly #wakes = new WakeQueue<Peer>();
-  /** Wall time less boot time. Until the first `wall-clock`, initiations are stamped with 1970 and peers may refuse them. */
-  #wallOffset: Millis = 0;
+  readonly #peersByIndex = new Map<number, SessionPeer>();
+  readonly #wakes = new WakeQueue<SessionPeer>();
+  readonly #stamps: StampClock;
+  /** Whose initiation waits for a reservation of stamps. */
+  readonly #held = new Set<SessionPeer>();
 
   constructor(options: SessionTableOptions) {
     this.#us = options;
+    this.#mac1Key = mac1Key(options.key.publicKey);
+    this.#stamps = new StampClock(options.stampFloor);
   }
 
   handle(event: SessionEvent, now: Millis): readonly SessionEffect[] {
@@ -115,7 +130,12 @@ export class SessionTable {
         this.#with(event.slot, (peer) => this.#trace(peer, { stamps: event.stamps, now }, effects));
         break;
       case "wall-clock":
-        this.#wallOffset = event.offset;
+        this.#stamps.setWallOffset(event.offset);
+        this.#reserveStamps(now, effects);
+        break;
+      case "stamps-reserved":
+        this.#stamps.reserved(event.until);
+        this.#sendHeld(now, effects);
         break;
       case "timer":
         for (let peer = this.#wakes.takeDue(now); peer !== undefined; peer = this.#wakes.takeDue(now)) {
@@ -143,21 +163,26 @@ export class SessionTable {
     };
   }
 
-  #with(slot: SessionSlot, act: (peer: Peer) => void): void {
+  /** Indices in use, of all peers: at most four for each. */
+  get indexCount(): number {
+    return this.#peersByIndex.size;
+  }
+
+  #with(slot: SessionSlot, act: (peer: SessionPeer) => void): void {
     const peer = this.#peers.get(slot);
     if (peer === undefined) return;
     act(peer);
     this.#schedule(peer);
   }
 
-  #schedule(peer: Peer): void {
+  #schedule(peer: SessionPeer): void {
     const sessions = sessionsOf(peer.rotation).map(expiresAt);
     const { silentAt, keepaliveAt } = peer.liveness;
     this.#wakes.schedule(peer, earliest(peer.attempt?.retryAt, silentAt, keepaliveAt, ...sessions));
   }
 
   #add(peer: { slot: SessionSlot; tunnelKey: Uint8Array; presharedKey?: Uint8Array }, effects: SessionEffect[]): void {
-    const presharedKey = peer.presharedKey ?? NO_PRESHARED_KEY;
+    const presharedKey = peer.presharedKey?.slice() ?? new Uint8Array(32);
     const known = this.#peers.get(peer.slot);
     if (known !== undefined && equalBytes(known.tunnelKey, peer.tunnelKey)) {
       if (this.#us.crypto.equalSecret(known.presharedKey, presharedKey)) return;
@@ -165,11 +190,12 @@ export class SessionTable {
     const keyHex = formatHex(peer.tunnelKey);
     this.#remove(known, effects);
     this.#remove(this.#peersByKey.get(keyHex), effects);
-    const added: Peer = {
+    const added: SessionPeer = {
       slot: peer.slot,
       keyHex,
       tunnelKey: peer.tunnelKey,
       presharedKey,
+      cookie: new PeerCookie(this.#us.crypto, peer.tunnelKey),
       rotation: {},
       liveness: UNHEARD,
     };
@@ -177,10 +203,12 @@ export class SessionTable {
     this.#peersByKey.set(keyHex, added);
   }
 
-  #remove(peer: Peer | undefined, effects: SessionEffect[]): void {
+  #remove(peer: SessionPeer | undefined, effects: SessionEffect[]): void {
     if (peer === undefined) return;
     this.#endAttempt(peer);
     this.#turn(peer, { rotation: {}, dropped: sessionsOf(peer.rotation) }, effects);
+    peer.presharedKey.fill(0);
+    peer.cookie.wipe();
     this.#peers.delete(peer.slot);
     this.#peersByKey.delete(peer.keyHex);
     this.#wakes.remove(peer);
@@ -189,14 +217,14 @@ export class SessionTable {
   // --- as initiator
 
   /** Starts a handshake unless one is under way, was started less than REKEY_TIMEOUT ago, or the peer's is about to end. */
-  #initiate(peer: Peer, now: Millis, effects: SessionEffect[]): void {
+  #initiate(peer: SessionPeer, now: Millis, effects: SessionEffect[]): void {
     if (peer.attempt !== undefined) return;
     if (peer.initiatedAt !== undefined && now - peer.initiatedAt < REKEY_TIMEOUT) return;
     if (peer.rotation.next !== undefined && now - peer.rotation.next.createdAt < CONFIRMATION_TIMEOUT) return;
     this.#sendInitiation(peer, { now, startedAt: now, count: 1 }, effects);
   }
 
-  #retry(peer: Peer, attempt: Attempt, options: { readonly now: Millis; readonly effects: SessionEffect[] }): void {
+  #retry(peer: SessionPeer, attempt: Attempt, options: { readonly now: Millis; readonly effects: SessionEffect[] }): void {
     const { now, effects } = options;
     this.#endAttempt(peer);
     if (now < attempt.startedAt + REKEY_ATTEMPT_TIME) {
@@ -206,26 +234,49 @@ export class SessionTable {
     }
   }
 
-  #sendInitiation(peer: Peer, attempt: { now: Millis; startedAt: Millis; count: number }, effects: SessionEffect[]): void {
+  #sendInitiation(peer: SessionPeer, attempt: { now: Millis; startedAt: Millis; count: number }, effects: SessionEffect[]): void {
     const { now, startedAt, count } = attempt;
+    const timestamp = this.#stamps.next(peer.sentTimestamp, now);
+    this.#reserveStamps(now, effects);
+    if (timestamp === undefined) {
+      peer.held = { startedAt, count };
+      this.#held.add(peer);
+      return;
+    }
     const localIndex = this.#freeIndex();
-    const timestamp = nextTai64n(peer.sentTimestamp, now + this.#wallOffset);
     const created = createInitiation(this.#us, peer, { senderIndex: localIndex, timestamp });
     if (created === undefined) {
       effects.push({ type: "handshake-failed", slot: peer.slot });
       return;
     }
-    const retryAt = now + REKEY_TIMEOUT + randomBelow(this.#us.random, REKEY_TIMEOUT_JITTER + 1);
-    peer.attempt = { localIndex, noise: created.noise, startedAt, count, retryAt: Math.min(retryAt, startedAt + REKEY_ATTEMPT_TIME) };
+    const { bytes, noise } = created;
+    peer.cookie.addMac2(bytes, now);
+    const retryAt = Math.min(now + REKEY_TIMEOUT + this.#jitter(), startedAt + REKEY_ATTEMPT_TIME);
+    peer.attempt = { localIndex, mac1: mac1Of(bytes).slice(), noise, startedAt, count, retryAt };
     peer.sentTimestamp = timestamp;
     peer.initiatedAt = now;
     peer.liveness = recordSent(peer.liveness, now);
     this.#peersByIndex.set(localIndex, peer);
-    effects.push({ type: "send-handshake", slot: peer.slot, bytes: created.bytes });
+    effects.push({ type: "send-handshake", slot: peer.slot, bytes });
+  }
+
+  #reserveStamps(now: Millis, effects: SessionEffect[]): void {
+    const until = this.#stamps.reservation(now);
+    if (until !== undefined) effects.push({ type: "reserve-stamps", until });
+  }
+
+  #sendHeld(now: Millis, effects: SessionEffect[]): void {
+    for (const peer of [...this.#held]) {
+      const { held } = peer;
+      this.#endAttempt(peer);
+      if (held !== undefined) this.#sendInitiation(peer, { now, ...held }, effects);
+      this.#schedule(peer);
+    }
   }
 
   /** Forgets the initiation under way and its ephemeral secrets; a response to it finds nobody. */
-  #endAttempt(peer: Peer): void {
+  #endAttempt(peer: SessionPeer): void {
+    if (this.#held.delete(peer)) delete peer.held;
     if (peer.attempt === undefined) return;
     peer.attempt.noise.wipe();
     this.#peersByIndex.delete(peer.attempt.localIndex);
@@ -248,6 +299,16 @@ export class SessionTable {
     this.#install(peer, { session, rotated: rotateInitiated(peer.rotation, session), remoteIndex: message.senderIndex, keys }, effects);
     effects.push({ type: "send-keepalive", slot: peer.slot });
     this.#schedule(peer);
+    return undefined;
+  }
+
+  #takeCookie(reply: CookieReply, now: Millis): SessionDrop | undefined {
+    const peer = this.#peersByIndex.get(reply.receiverIndex);
+    const sent = [peer?.attempt, peer?.answer].find((message) => message?.localIndex === reply.receiverIndex);
+    if (peer === undefined || sent === undefined) return "unknown-index";
+    if (sent.mac1 === undefined) return "replayed";
+    if (!peer.cookie.take(reply, sent.mac1, now)) return "not-authentic";
+    sent.mac1 = undefined;
     return undefined;
   }
 
@@ -274,28 +335,26 @@ export class SessionTable {
     const timestamp = verifyInitiation(read, message);
     if (timestamp === undefined) return "not-authentic";
     if (peer.heardTimestamp !== undefined && compareBytes(timestamp, peer.heardTimestamp) <= 0) return "replayed";
-    if (peer.answeredAt !== undefined && now - peer.answeredAt < INITIATION_INTERVAL) return "too-fast";
+    if (peer.answer !== undefined && now - peer.answer.at < INITIATION_INTERVAL) return "too-fast";
     const localIndex = this.#freeIndex();
     const response = createResponse(this.#us, peer, { initiation: message, noise: read.noise, senderIndex: localIndex });
     if (response === undefined) return "not-authentic";
 
+    const { bytes, keys } = response;
+    peer.cookie.addMac2(bytes, now);
     peer.heardTimestamp = timestamp;
-    peer.answeredAt = now;
+    peer.answer = { at: now, localIndex, mac1: mac1Of(bytes).slice() };
     peer.liveness = recordSent(recordHeard(peer.liveness, now), now);
     effects.push({ type: "heard", slot: peer.slot, from });
     const session: Session = { localIndex, role: "responder", createdAt: now };
-    this.#install(
-      peer,
-      { session, rotated: rotateResponded(peer.rotation, session), remoteIndex: message.senderIndex, keys: response.keys },
-      effects,
-    );
-    effects.push({ type: "reply", slot: peer.slot, to: from, bytes: response.bytes });
+    this.#install(peer, { session, rotated: rotateResponded(peer.rotation, session), remoteIndex: message.senderIndex, keys }, effects);
+    effects.push({ type: "reply", slot: peer.slot, to: from, bytes });
     this.#schedule(peer);
     return undefined;
   }
 
   /** The initiator has the keys: its session is current, and a handshake of our own has become needless. */
-  #confirm(peer: Peer, confirmed: { readonly localIndex: number; readonly now: Millis }, effects: SessionEffect[]): void {
+  #confirm(peer: SessionPeer, confirmed: { readonly localIndex: number; readonly now: Millis }, effects: SessionEffect[]): void {
     const rotated = rotateConfirmed(peer.rotation, confirmed.localIndex);
     if (rotated === undefined) return;
     this.#endAttempt(peer);
@@ -316,18 +375,18 @@ export class SessionTable {
     const decoded = decodeHandshakeMessage(bytes);
     if (!decoded.ok) return decoded.fault;
     const message = decoded.value;
-    if (message.type === "cookie-reply") return "cookie-unsupported";
-    if (!hasMac1(this.#us, bytes, message.mac1)) return "mac1-mismatch";
+    if (message.type === "cookie-reply") return this.#takeCookie(message, arrival.now);
+    if (!hasMac1(this.#us.crypto, bytes, this.#mac1Key)) return "mac1-mismatch";
     return message.type === "initiation" ? this.#answer(message, arrival, effects) : this.#finish(message, arrival, effects);
   }
 
-  #trace(peer: Peer, traffic: { readonly stamps: TrafficStamps; readonly now: Millis }, effects: SessionEffect[]): void {
+  #trace(peer: SessionPeer, traffic: { readonly stamps: TrafficStamps; readonly now: Millis }, effects: SessionEffect[]): void {
     const { stamps, now } = traffic;
-    peer.liveness = recordTraffic(peer.liveness, stamps);
+    peer.liveness = recordTraffic(peer.liveness, stamps, () => this.#jitter());
     if (isWornOut(peer.rotation, stamps)) this.#initiate(peer, now, effects);
   }
 
-  #expire(peer: Peer, now: Millis, effects: SessionEffect[]): void {
+  #expire(peer: SessionPeer, now: Millis, effects: SessionEffect[]): void {
     this.#turn(peer, rotateExpired(peer.rotation, now), effects);
     if (peer.liveness.keepaliveAt !== undefined && now >= peer.liveness.keepaliveAt) {
       peer.liveness = recordSent(peer.liveness, now);
@@ -341,7 +400,7 @@ export class SessionTable {
   }
 
   #install(
-    peer: Peer,
+    peer: SessionPeer,
     made: { readonly session: Session; readonly rotated: Rotated; readonly remoteIndex: number; readonly keys: TransportKeys },
     effects: SessionEffect[],
   ): void {
@@ -354,12 +413,16 @@ export class SessionTable {
     });
   }
 
-  #turn(peer: Peer, { rotation, dropped }: Rotated, effects: SessionEffect[]): void {
+  #turn(peer: SessionPeer, { rotation, dropped }: Rotated, effects: SessionEffect[]): void {
     peer.rotation = rotation;
     for (const { localIndex } of dropped) {
       this.#peersByIndex.delete(localIndex);
       effects.push({ type: "drop-session", localIndex });
     }
+  }
+
+  #jitter(): Millis {
+    return randomBelow(this.#us.random, REKEY_TIMEOUT_JITTER + 1);
   }
 
   /** Random, so that it tells nothing and a guess hits no session. */
@@ -374,47 +437,4 @@ export class SessionTable {
 interface Arrival {
   readonly from: Endpoint;
   readonly now: Millis;
-}
-
-interface Peer {
-  readonly slot: SessionSlot;
-  readonly keyHex: string;
-  readonly tunnelKey: Uint8Array; // 32 B
-  readonly presharedKey: Uint8Array; // 32 B
-  rotation: SessionRotation;
-  liveness: Liveness;
-  establishedAt?: Millis;
-  /** The handshake we initiated and the peer has not answered. */
-  attempt?: Attempt;
-  initiatedAt?: Millis;
-  /** Of our last initiation; the next one is later, whatever the wall clock does. */
-  sentTimestamp?: Uint8Array;
-  answeredAt?: Millis;
-  /** Of the peer's last initiation that we answered. */
-  heardTimestamp?: Uint8Array;
-}
-
-interface Attempt {
-  readonly localIndex: number;
-  readonly noise: NoiseInitiator;
-  readonly startedAt: Millis;
-  readonly count: number;
-  readonly retryAt: Millis;
-}
-
-const NO_PRESHARED_KEY = new Uint8Array(32);
-
-/**
- * Whether it is on us to replace the current session: on its initiator, so that not both do. When both initiated at
- * once, each end may have ended up with the other's session as current; then it is on both, or nobody would do it.
- */
-function isWornOut({ current, previous }: SessionRotation, stamps: TrafficStamps): boolean {
-  if (current === undefined) return false;
-  if (stamps.sendCounter >= REKEY_AFTER_MESSAGES) return true;
-  const isCrossed = previous?.role === "initiator" && current.createdAt - previous.createdAt < REKEY_TIMEOUT;
-  if (current.role !== "initiator" && !isCrossed) return false;
-  return (
-    stamps.dataSentAt >= current.createdAt + REKEY_AFTER_TIME ||
-    stamps.authenticatedReceivedAt >= current.createdAt + REKEY_AFTER_TIME_RECEIVING
-  );
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compareBytes } from "../bytes/bytes.ts";
 import { formatHex } from "../bytes/hex.ts";
-import { encodeTai64n, nextTai64n } from "./tai64n.ts";
+import { encodeTai64n, nextTai64n, tai64nWallAt } from "./tai64n.ts";
 
 test("1970 and an instant of 2012, ten seconds ahead, cut to 2^24 ns", () => {
   assert.equal(formatHex(encodeTai64n(0)), "400000000000000a00000000");
@@ -26,4 +26,14 @@ test("stamps of one peer rise while the clock stands still, and over the second'
     stamp = next;
   }
   assert.deepEqual(nextTai64n(stamp, 1_800_000_000_000), encodeTai64n(1_800_000_000_000));
+});
+
+test("the instant of a stamp is rounded up, so what is reserved up to it holds the stamp", () => {
+  for (let at = 1_700_000_000_000; at < 1_700_000_002_000; at += 7) {
+    const stamp = encodeTai64n(at);
+    const back = tai64nWallAt(stamp);
+    assert.ok(back <= at + 1 && back > at - 17, `${at} -> ${back}`);
+    assert.ok(compareBytes(encodeTai64n(back), stamp) >= 0, `${at}`);
+  }
+  assert.equal(tai64nWallAt(encodeTai64n(0)), 0);
 });

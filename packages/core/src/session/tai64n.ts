@@ -22,6 +22,12 @@ export function encodeTai64n(wallAt: Millis): Uint8Array {
   return write(EPOCH + BigInt(second), nanoseconds - (nanoseconds % STEP_NANOSECONDS));
 }
 
+/** The wall-clock instant of a stamp of ours, in whole milliseconds, rounded up. */
+export function tai64nWallAt(stamp: Uint8Array): Millis {
+  const view = new DataView(stamp.buffer, stamp.byteOffset, TAI64N_BYTES);
+  return Number(view.getBigUint64(0) - EPOCH) * 1_000 + Math.ceil(view.getUint32(8) / 1_000_000);
+}
+
 /** The stamp of `wallAt`, or the next one above `previous` when the wall clock stood still or went back. */
 export function nextTai64n(previous: Uint8Array | undefined, wallAt: Millis): Uint8Array {
   const stamp = encodeTai64n(wallAt);

@@ -66,6 +66,11 @@ export class SimControl {
     this.#unlink(linkOf(from, to));
   }
 
+  /** Members linked to this one now. */
+  linksOf(id: NodeId): number {
+    return this.#neighbours(id).length;
+  }
+
   publish(from: NodeId, record: Uint8Array): void {
     this.#heard.get(from)?.add(formatHex(this.#crypto.sha256(record)));
     this.#spread(from, record);

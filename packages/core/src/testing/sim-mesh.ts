@@ -25,6 +25,7 @@ import { type LinkQuality, SimNetwork } from "./sim-network.ts";
 /** How often a real agent reads the engine's stamps. */
 const TRAFFIC_INTERVAL: Millis = 500;
 const FSYNC_TIME: Millis = 2;
+const SETTLE_TIME: Millis = 200;
 /** Which of two keys is the lower one decides conflicts, so not every seed has the same keys. */
 const KEY_SETS = 4;
 export const GOOD_LINK: LinkQuality = { latency: 20, jitter: 5, loss: 0, duplication: 0 };
@@ -169,7 +170,7 @@ export class SimNode {
   readonly received: InnerPacket[] = [];
   readonly effects: NodeEffect[] = [];
   /** As last published to the engine. */
-  table: ForwardingTable = { peers: [], routes: [] };
+  table: ForwardingTable = { peers: [], roaming: [], routes: [] };
   /** A document has just become durable and the node was not told yet: where a test lets it crash. */
   onDurable: (document: StoreDocument) => void = () => {};
   readonly #mesh: SimMesh;
@@ -209,6 +210,12 @@ export class SimNode {
 
   get isRunning(): boolean {
     return this.#node !== undefined;
+  }
+
+  /** It has ended its membership durably: the next start would find nothing but that. */
+  get hasLeftOnDisk(): boolean {
+    const snapshot = decodeSnapshot(this.#documents.get("node") ?? new Uint8Array());
+    return snapshot.ok && snapshot.value.hasLeft;
   }
 
   get udp(): Endpoint {
@@ -265,6 +272,11 @@ export class SimNode {
     this.#datapath = undefined;
   }
 
+  /** `mesh down`: says goodbye, then is gone. */
+  stop(): void {
+    this.dispatch({ type: "stopping" });
+  }
+
   /** Starts again from what the store holds, at another address if one is given. */
   restart(ip: Ip = this.ip): void {
     this.ip = ip;
@@ -310,7 +322,12 @@ export class SimNode {
 
   #sources(): Parameters<MeshNode["status"]>[0] {
     const { datapath } = this;
-    return { now: this.#mesh.clock.now(), traffic: (slot) => datapath.readTraffic(slot), datapathCounters: datapath.readCounters() };
+    return {
+      now: this.#mesh.clock.now(),
+      traffic: (slot) => datapath.readTraffic(slot),
+      datapathCounters: datapath.readCounters(),
+      guard: { guarded: true },
+    };
   }
 
   #alive(life: number, act: () => void): void {
@@ -330,10 +347,23 @@ export class SimNode {
     );
   }
 
+  /** Who hears that this node has left hangs up, so links are counted before. */
+  #settle(id: number, members: number): void {
+    const { clock } = this.#mesh;
+    const life = this.#life;
+    clock.at(clock.now() + SETTLE_TIME, () => this.#alive(life, () => this.dispatch({ type: "settled", id, members })));
+  }
+
   #perform(effect: NodeEffect): void {
     this.effects.push(effect);
     const { control, clock } = this.#mesh;
     switch (effect.type) {
+      case "set-handshake-key":
+        return this.datapath.setHandshakeKey(effect.publicKey);
+      case "settle":
+        return this.#settle(effect.id, control.linksOf(this.id));
+      case "stopped":
+        return this.crash();
       case "publish-table":
         this.table = effect.table;
         this.#addresses = undefined;

@@ -7,8 +7,11 @@ import {
   type HandshakeMessage,
   INITIATION_BYTES,
   mac1Input,
+  mac1Of,
+  mac2Input,
+  mac2Of,
   RESPONSE_BYTES,
-  setMac1,
+  senderIndexOf,
 } from "./handshake-message.ts";
 
 const fill = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
@@ -71,12 +74,22 @@ test("numbers are little-endian", () => {
   assert.deepEqual(bytes.slice(0, 8), Uint8Array.of(3, 0, 0, 0, 4, 3, 2, 1));
 });
 
-test("mac1 lies before mac2 and covers what lies before it", () => {
+test("mac1 lies before mac2, each covers what lies before it, and both are written in place", () => {
   for (const [message, size] of messages.slice(0, 2)) {
     const bytes = encodeHandshakeMessage(message);
     assert.deepEqual(mac1Input(bytes), bytes.subarray(0, size - 32));
-    setMac1(bytes, fill(16, 9));
-    assert.deepEqual(decodeHandshakeMessage(bytes), { ok: true, value: { ...message, mac1: fill(16, 9) } });
+    assert.deepEqual(mac2Input(bytes), bytes.subarray(0, size - 16));
+    mac1Of(bytes).set(fill(16, 9));
+    mac2Of(bytes).set(fill(16, 8));
+    assert.deepEqual(decodeHandshakeMessage(bytes), { ok: true, value: { ...message, mac1: fill(16, 9), mac2: fill(16, 8) } });
+  }
+});
+
+test("the sender's index is read in place", () => {
+  for (const [message] of messages.slice(0, 2)) {
+    assert.ok(message.type !== "cookie-reply");
+    const senderIndex = 0xfedc_ba98;
+    assert.equal(senderIndexOf(encodeHandshakeMessage({ ...message, senderIndex })), senderIndex);
   }
 });
 

@@ -123,14 +123,27 @@ export function encodeHandshakeMessage(message: HandshakeMessage): Uint8Array {
   }
 }
 
-/** What mac1 of an encoded initiation or response covers: all before it. A view, not a copy. */
+/** What mac1 of an encoded initiation or response covers: all before it. A view, as are all of these. */
 export function mac1Input(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(0, bytes.length - 2 * MAC_BYTES);
 }
 
-/** Puts mac1 into an encoded initiation or response. */
-export function setMac1(bytes: Uint8Array, mac1: Uint8Array): void {
-  bytes.set(mac1, bytes.length - 2 * MAC_BYTES);
+export function mac1Of(bytes: Uint8Array): Uint8Array {
+  return bytes.subarray(bytes.length - 2 * MAC_BYTES, bytes.length - MAC_BYTES);
+}
+
+/** What mac2 covers: all before it, mac1 included. */
+export function mac2Input(bytes: Uint8Array): Uint8Array {
+  return bytes.subarray(0, bytes.length - MAC_BYTES);
+}
+
+export function mac2Of(bytes: Uint8Array): Uint8Array {
+  return bytes.subarray(bytes.length - MAC_BYTES);
+}
+
+/** The sender's index in an encoded initiation or response. */
+export function senderIndexOf(bytes: Uint8Array): number {
+  return u32(new ByteReader(bytes.subarray(4)));
 }
 
 function u32(reader: ByteReader): number {

@@ -47,23 +47,28 @@ const Evp* Evp::find() {
   return is_complete ? &evp : nullptr;
 }
 
-AeadKey::AeadKey(const Evp& evp, Direction direction, const uint8_t* key) : evp_(evp), ctx_(evp.ctx_new()) {
-  if (ctx_ == nullptr) return;
-  const auto init = direction == Direction::seal ? evp.encrypt_init : evp.decrypt_init;
-  if (init(ctx_, evp.chacha20_poly1305, key, nullptr, nullptr) != 1) {
-    evp.ctx_free(ctx_);
-    ctx_ = nullptr;
-  }
+AeadKey::AeadKey(const Evp& evp, Direction direction, const uint8_t* key)
+    : evp_(evp), direction_(direction), ctx_(evp.ctx_new()) {
+  if (ctx_ == nullptr || init(evp.chacha20_poly1305, key)) return;
+  evp.ctx_free(ctx_);
+  ctx_ = nullptr;
 }
 
 AeadKey::~AeadKey() {
   if (ctx_ != nullptr) evp_.ctx_free(ctx_);
 }
 
-bool AeadKey::seal(uint64_t counter, uint8_t* bytes, size_t length) {
+bool AeadKey::rekey(const uint8_t* key) { return ctx_ != nullptr && init(nullptr, key); }
+
+bool AeadKey::init(const evp_cipher_st* cipher, const uint8_t* key) {
+  return (direction_ == Direction::seal ? evp_.encrypt_init : evp_.decrypt_init)(ctx_, cipher, key, nullptr, nullptr) == 1;
+}
+
+bool AeadKey::seal(uint64_t counter, uint8_t* bytes, size_t length, std::span<const uint8_t> added) {
   const Nonce nonce(counter);
   int written = 0;
   if (evp_.encrypt_init(ctx_, nullptr, nullptr, nonce.bytes, nullptr) != 1) return false;
+  if (!added.empty() && evp_.encrypt_update(ctx_, nullptr, &written, added.data(), static_cast<int>(added.size())) != 1) return false;
   if (length > 0 && evp_.encrypt_update(ctx_, bytes, &written, bytes, static_cast<int>(length)) != 1) return false;
   return evp_.encrypt_final(ctx_, bytes + length, &written) == 1 &&
          evp_.ctx_ctrl(ctx_, kGetTag, static_cast<int>(kTagBytes), bytes + length) == 1;

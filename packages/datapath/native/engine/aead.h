@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 struct evp_cipher_st;
 struct evp_cipher_ctx_st;
@@ -44,13 +45,19 @@ class AeadKey {
 
   bool is_usable() const { return ctx_ != nullptr; }
 
-  // Encrypts in place and writes the tag to bytes[length .. length + 16).
-  bool seal(uint64_t counter, uint8_t* bytes, size_t length);
+  // From now on with another key. Allocates nothing.
+  bool rekey(const uint8_t* key);
+
+  // Encrypts in place and writes the tag to bytes[length .. length + 16). What is added is authenticated too.
+  bool seal(uint64_t counter, uint8_t* bytes, size_t length, std::span<const uint8_t> added = {});
   // Decrypts bytes[0 .. length) in place if the tag at bytes[length .. length + 16) fits; else the bytes are garbage.
   bool open(uint64_t counter, uint8_t* bytes, size_t length);
 
  private:
+  bool init(const evp_cipher_st* cipher, const uint8_t* key);
+
   const Evp& evp_;
+  const Direction direction_;
   evp_cipher_ctx_st* ctx_;
 };
 

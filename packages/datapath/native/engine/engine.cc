@@ -12,6 +12,8 @@
 
 #include <cerrno>
 
+#include "clock.h"
+
 namespace mesh {
 namespace {
 
@@ -71,7 +73,7 @@ OpenFault Engine::start() {
   shared_.inbound_event.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!shared_.inbound_event || !shared_.work.open()) return {OpenStage::threads, errno};
   outbound_ = std::make_unique<Outbound>(shared_);
-  inbound_ = std::make_unique<Inbound>(shared_);
+  inbound_ = std::make_unique<Inbound>(shared_, *evp_);
   int error = start_thread(threads_[0], "mesh-out", run_pump<Outbound>, outbound_.get());
   if (error != 0) return {OpenStage::threads, error};
   threads_count_ = 1;
@@ -81,16 +83,27 @@ OpenFault Engine::start() {
   return {};
 }
 
-void Engine::publish(std::span<const uint16_t> slots, std::span<const Route> routes) {
+void Engine::set_handshake_key(std::span<const uint8_t> public_key) {
+  auto key = std::make_unique<const HandshakeKey>(++last_key_id_, public_key);
+  shared_.handshake_key.store(key.get());
+  shared_.quiescence.synchronize();
+  handshake_key_ = std::move(key);
+}
+
+void Engine::publish(const Table& wanted) {
   auto table = std::make_unique<Snapshot>();
   std::vector<bool> stays(kMaxPeers);
-  for (const uint16_t slot : slots) {
+  for (const uint16_t slot : wanted.slots) {
     stays[slot] = true;
     if (peers_[slot] == nullptr) peers_[slot] = std::make_unique<Peer>(slot, ++last_peer_id_);
     if (table->peers.size() <= slot) table->peers.resize(slot + 1u);
     table->peers[slot] = peer(slot);
   }
-  for (const Route& route : routes) table->routes.insert(route.version, route.address, route.length, route.slot);
+  for (const uint16_t slot : wanted.roaming) {
+    if (table->roaming.size() <= slot) table->roaming.resize(slot + 1u);
+    table->roaming[slot] = true;
+  }
+  for (const Route& route : wanted.routes) table->routes.insert(route.version, route.address, route.length, route.slot);
 
   shared_.snapshot.store(table.get());
   std::vector<std::unique_ptr<Peer>> gone;
@@ -173,6 +186,7 @@ bool Engine::send_keepalive(uint16_t slot) {
 }
 
 void Engine::send_datagram(const Endpoint& to, std::span<uint8_t> bytes) {
+  shared_.contacts.note(source_of(to.ip), boot_ms());
   const Datagram datagram{bytes.data(), bytes.size(), to};
   const auto [done, skipped] = shared_.udp.send({&datagram, 1});
   if (done == 0 || skipped > 0) shared_.stats.count(Writer::control, Counter::udp_send_errors);
@@ -181,9 +195,12 @@ void Engine::send_datagram(const Endpoint& to, std::span<uint8_t> bytes) {
 void Engine::stop() {
   if (threads_count_ > 0) shared_.stop();
   for (; threads_count_ > 0; threads_count_--) pthread_join(threads_[threads_count_ - 1], nullptr);
+  // With them go copies of packets and the cookie secret.
+  outbound_.reset();
+  inbound_.reset();
   shared_.tun.close();
   shared_.udp.close();
-  publish({}, {});
+  publish({});
 }
 
 // Where inbound has confirmed `next`, moves it to its place.

@@ -54,8 +54,16 @@ class Engine {
   uint16_t udp_port() const { return shared_.udp.port(); }
   bool is_dual_stack() const { return shared_.udp.is_dual_stack(); }
 
-  // slots must name every slot that a route uses, each below kMaxPeers.
-  void publish(std::span<const uint16_t> slots, std::span<const Route> routes);
+  // Whose handshakes come through from now on: an X25519 public key, kKeyBytes.
+  void set_handshake_key(std::span<const uint8_t> public_key);
+
+  // slots must name every slot that a route uses and every roaming one, each below kMaxPeers.
+  struct Table {
+    std::span<const uint16_t> slots;
+    std::span<const uint16_t> roaming;
+    std::span<const Route> routes;
+  };
+  void publish(const Table& table);
 
   // The next four: false when there is no such peer (or, for install, when the index is in use).
   bool set_endpoint(uint16_t slot, const Endpoint& endpoint);
@@ -88,8 +96,10 @@ class Engine {
   pthread_t threads_[2] = {};
   size_t threads_count_ = 0;
   std::unique_ptr<const Snapshot> snapshot_;
+  std::unique_ptr<const HandshakeKey> handshake_key_;
   std::vector<std::unique_ptr<Peer>> peers_;  // by slot
   uint64_t last_peer_id_ = 0;
+  uint64_t last_key_id_ = 0;
 };
 
 }  // namespace mesh

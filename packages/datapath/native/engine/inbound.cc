@@ -1,14 +1,16 @@
 // The way of a packet in, one batch at a time:
 //
-// 1. a quiescent state, then this batch's table and time
+// 1. a quiescent state, then this batch's table, handshake key and time
 // 2. receive        UDP until it has nothing more, at most kBatch datagrams
-// 3. demultiplex    by the first four bytes: transport data goes on, handshakes and our own kinds to JavaScript
-// 4. open           index -> session, its time, replay window (a look), ChaCha20-Poly1305 in place, replay window (for good)
-// 5. authenticated  stamps; a responder's first packet confirms its session
-// 6. deliverable    cut to the inner packet's length; its source must lead to the sender
-// 7. write          TUN
+// 3. demultiplex    by the first four bytes: transport data goes on to 5
+// 4. judge          handshakes and our own kinds: the guard lets them through to JavaScript, drops them or answers with a cookie
+// 5. open           index -> session, its time, replay window (a look), ChaCha20-Poly1305 in place, replay window (for good)
+// 6. authenticated  stamps; a responder's first packet confirms its session; a roaming peer moves to where this came from
+// 7. deliverable    cut to the inner packet's length; its source must lead to the sender
+// 8. follow moves   endpoints of peers that roamed, before anyone here can answer them; a peer's last packet in the batch counts
+// 9. write          TUN; then the cookie replies leave
 //
-// Whatever fails a step is counted under one name and forgotten.
+// Whatever fails a step is counted under one name and forgotten. A batch of nothing else is followed by a pause.
 
 #include "inbound.h"
 
@@ -30,11 +32,12 @@ constexpr uint32_t kErrorsUntilBroken = 1'000;
 
 }  // namespace
 
-Inbound::Inbound(Shared& shared)
+Inbound::Inbound(Shared& shared, const Evp& evp)
     : shared_(shared),
       reader_(shared.quiescence.reader(1)),
       events_(shared.exceptions.inbound()),
-      handed_over_(shared.exceptions.datagrams()) {}
+      handed_over_(shared.exceptions.datagrams()),
+      guard_(evp, shared.contacts) {}
 
 void Inbound::run() {
   while (!shared_.is_stopping.load()) {
@@ -43,10 +46,10 @@ void Inbound::run() {
   reader_.offline();
 }
 
-// False when the socket has nothing more to give.
 bool Inbound::pump() {
   reader_.quiescent(shared_.quiescence);
   snapshot_ = shared_.snapshot.load();
+  handshake_key_ = shared_.handshake_key.load();
   now_ = boot_ms();
   for (size_t i = 0; i < kBatch; i++) datagrams_[i] = {slots_[i], kSlotBytes, {}};
   const auto [received, error] = shared_.udp.receive(datagrams_);
@@ -54,22 +57,43 @@ bool Inbound::pump() {
   if (errors_in_a_row_ == kErrorsUntilBroken) shared_.fail(events_, "UDP socket", error);
 
   size_t count = 0;
+  was_junk_ = received > 0;
   for (const Datagram& datagram : std::span(datagrams_).first(received)) {
-    switch (demultiplex(datagram.bytes, datagram.length)) {
+    const DatagramKind kind = demultiplex(datagram.bytes, datagram.length);
+    switch (kind) {
       case DatagramKind::malformed: refuse(Counter::udp_malformed); break;
-      case DatagramKind::control: hand_over(datagram); break;
+      case DatagramKind::handshake:
+      case DatagramKind::control: judge(kind, datagram); break;
       case DatagramKind::transport: count += open(datagram, packets_[count]); break;
     }
   }
+  follow_moves();
   const size_t refused = shared_.tun.write(std::span(packets_).first(count));
   if (refused > 0) shared_.stats.count(Writer::inbound, Counter::tun_write_errors, refused);
+  send_replies();
   return error != EAGAIN;
 }
 
 void Inbound::wait() {
   reader_.offline();
+  if (was_junk_) {
+    const timespec pause{0, kPauseAfterJunkUs * 1'000};
+    ::nanosleep(&pause, nullptr);
+  }
   pollfd waits[2] = {{shared_.udp.fd(), POLLIN, 0}, {shared_.inbound_event.get(), POLLIN, 0}};
   ::poll(waits, 2, -1);
+}
+
+void Inbound::judge(DatagramKind kind, const Datagram& datagram) {
+  std::array<uint8_t, kCookieReplyBytes>& reply = reply_bytes_[replies_count_];
+  const auto [verdict, cause] = guard_.judge(kind, datagram, handshake_key_, now_, reply);
+  if (verdict == Guard::Verdict::pass) {
+    was_junk_ = false;
+    hand_over(datagram);
+    return;
+  }
+  refuse(cause);
+  if (verdict == Guard::Verdict::reply) replies_[replies_count_++] = {reply.data(), reply.size(), datagram.peer};
 }
 
 void Inbound::hand_over(const Datagram& datagram) {
@@ -95,28 +119,38 @@ bool Inbound::open(const Datagram& datagram, PacketView& packet) {
   packet = {datagram.bytes + kTransportHeaderBytes, datagram.length - kTransportMinBytes};
   if (!session->receive.open(counter, packet.bytes, packet.length)) return refuse(Counter::udp_not_authentic);
   session->replay.commit(counter);
-  authenticated(*session, packet.length > 0);
+  authenticated(*session, datagram.peer, packet.length > 0);
   return packet.length > 0 && is_deliverable(*session->peer, packet);
 }
 
-void Inbound::authenticated(Session& session, bool is_data) {
-  const uint16_t slot = session.peer->slot;
-  shared_.stats.set(slot, Stamp::authenticated_received_at, now_);
-  if (is_data) shared_.stats.set(slot, Stamp::data_received_at, now_);
-  const bool confirms = !session.is_initiator && !session.confirmed.load(std::memory_order_relaxed) &&
-                        session.peer->next.load() == &session;
-  if (!confirms) return;
-  // Unconfirmed until JavaScript can be told: the next packet tries again.
+void Inbound::authenticated(Session& session, const Endpoint& from, bool is_data) {
+  Peer& peer = *session.peer;
+  was_junk_ = false;
+  shared_.stats.set(peer.slot, Stamp::authenticated_received_at, now_);
+  if (is_data) shared_.stats.set(peer.slot, Stamp::data_received_at, now_);
+  if (snapshot_->is_roaming(peer.slot)) roam(peer, from);
+  const bool confirms = !session.is_initiator && !session.confirmed.load(std::memory_order_relaxed) && peer.next.load() == &session;
+  if (confirms) confirm(session);
+}
+
+void Inbound::roam(Peer& peer, const Endpoint& from) {
+  const bool follows_last = moves_count_ > 0 && moves_[moves_count_ - 1].peer == &peer;
+  if (!follows_last) moves_count_++;
+  moves_[moves_count_ - 1] = {&peer, from};
+}
+
+// It stays unconfirmed until JavaScript can be told: the next packet tries again.
+void Inbound::confirm(Session& session) {
   Exception* exception = events_.reserve(ExceptionKind::session_confirmed);
   if (exception == nullptr) {
     refuse(Counter::exceptions_lost);
     return;
   }
   session.confirmed.store(true, std::memory_order_release);
-  exception->slot = slot;
+  exception->slot = session.peer->slot;
   exception->local_index = session.local_index;
   events_.publish();
-  shared_.work.ask(WorkBoard::Kind::flush, slot);
+  shared_.work.ask(WorkBoard::Kind::flush, session.peer->slot);
 }
 
 bool Inbound::is_deliverable(const Peer& sender, PacketView& packet) {
@@ -129,6 +163,24 @@ bool Inbound::is_deliverable(const Peer& sender, PacketView& packet) {
   shared_.stats.add(sender.slot, Stamp::received_bytes, inner.length);
   shared_.stats.add(sender.slot, Stamp::received_packets, 1);
   return true;
+}
+
+// Where control is setting an endpoint at this moment, the peer's next packet moves it.
+void Inbound::follow_moves() {
+  for (const Move& move : std::span(moves_).first(moves_count_)) {
+    const Endpoint before = move.peer->endpoint.load();
+    if (before == move.to || !move.peer->endpoint.try_store(move.to)) continue;
+    if (before.port == 0) shared_.work.ask(WorkBoard::Kind::flush, move.peer->slot);
+  }
+  moves_count_ = 0;
+}
+
+void Inbound::send_replies() {
+  if (replies_count_ == 0) return;
+  const auto [done, skipped] = shared_.udp.send(std::span(replies_).first(replies_count_));
+  const size_t lost = replies_count_ - done + skipped;
+  if (lost > 0) shared_.stats.count(Writer::inbound, Counter::udp_send_errors, lost);
+  replies_count_ = 0;
 }
 
 bool Inbound::refuse(Counter cause) {

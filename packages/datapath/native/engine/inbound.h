@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "guard.h"
 #include "packet_slots.h"
 #include "shared.h"
 
@@ -12,18 +13,30 @@ namespace mesh {
 // UDP to TUN, on a thread of its own. See inbound.cc for the flow.
 class Inbound {
  public:
-  explicit Inbound(Shared& shared);
+  Inbound(Shared& shared, const Evp& evp);
 
   // Returns when the engine stops.
   void run();
 
- private:
+  // One batch. False when the socket has nothing more to give.
   bool pump();
+
+ private:
+  struct Move {
+    Peer* peer;
+    Endpoint to;
+  };
+
   void wait();
+  void judge(DatagramKind kind, const Datagram& datagram);
   void hand_over(const Datagram& datagram);
   bool open(const Datagram& datagram, PacketView& packet);
-  void authenticated(Session& session, bool is_data);
+  void authenticated(Session& session, const Endpoint& from, bool is_data);
+  void roam(Peer& peer, const Endpoint& from);
+  void confirm(Session& session);
   bool is_deliverable(const Peer& sender, PacketView& packet);
+  void follow_moves();
+  void send_replies();
   bool refuse(Counter cause);
 
   Shared& shared_;
@@ -33,9 +46,17 @@ class Inbound {
   PacketSlots slots_;
   std::array<Datagram, kBatch> datagrams_;
   std::array<PacketView, kBatch> packets_;
-  const Snapshot* snapshot_ = nullptr;  // until the next quiescent state
+  Guard guard_;
+  std::array<std::array<uint8_t, kCookieReplyBytes>, kBatch> reply_bytes_;
+  std::array<Datagram, kBatch> replies_;
+  size_t replies_count_ = 0;
+  std::array<Move, kBatch> moves_;
+  size_t moves_count_ = 0;
+  const HandshakeKey* handshake_key_ = nullptr;  // this and the next: until the next quiescent state
+  const Snapshot* snapshot_ = nullptr;
   uint64_t now_ = 0;
   uint32_t errors_in_a_row_ = 0;
+  bool was_junk_ = false;  // the last batch: some datagrams, none of them for anyone
 };
 
 }  // namespace mesh

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "token_bucket.h"
+
 // Part one is protocol (WireGuard whitepaper, sections 5.4 and 6), part two is this implementation.
 namespace mesh {
 
@@ -16,12 +18,37 @@ inline constexpr uint64_t kRejectAfterMessages = UINT64_MAX - (uint64_t{1} << 13
 // REKEY_ATTEMPT_TIME: when a handshake has been tried for so long, what waited for it is stale.
 inline constexpr uint64_t kStagedForMs = 90'000;
 
+// Sizes of the messages with MACs, of cookie replies, and of their parts (section 5.4).
+inline constexpr size_t kInitiationBytes = 148;
+inline constexpr size_t kResponseBytes = 92;
+inline constexpr size_t kCookieReplyBytes = 64;
+inline constexpr size_t kCookieNonceBytes = 24;
+
 // Mirrors MAX_PEERS and STAGED_PACKETS of the port; native.ts checks the first against the addon.
 inline constexpr uint32_t kMaxPeers = 16'384;
 inline constexpr uint32_t kStagedPerPeer = 128;
 // Staged packets of all peers: 16 peers can be full at once, then the oldest of all goes. 2,048 x 1.5 KB = 3 MB.
 inline constexpr uint32_t kStagedInAll = 2'048;
 inline constexpr uint64_t kSessionWantedEveryMs = 1'000;
+
+// Mirrors of the port, where the reasons stand: HANDSHAKE_LOAD, UNDER_LOAD_FOR, HANDSHAKES_PER_SOURCE, DATAGRAMS_PER_SOURCE,
+// MAX_SOURCES, COOKIE_SECRET_FOR.
+inline constexpr Rate kHandshakeLoad{200, 100};
+inline constexpr uint64_t kUnderLoadForMs = 1'000;
+inline constexpr Rate kHandshakesPerSource{5, 20};
+inline constexpr Rate kDatagramsPerSource{200, 100};
+inline constexpr uint32_t kMaxSources = 4'096;
+inline constexpr uint64_t kCookieSecretForMs = 120'000;
+
+// Per source means nothing when sources are forged, so strangers (whoever is no contact) share budgets more: one for datagrams of
+// our own kinds, some 30 us of JavaScript each, so that it is 3 % of a core; one for cookie replies, some 8 us each, the
+// kernel's part included; and one for those of either kind who come again after they were turned away.
+inline constexpr Rate kStrangers{1'000, 1'000};
+inline constexpr Rate kStrangersAgain{500, 500};
+// Three attempts of a handshake (REKEY_TIMEOUT is 5 s).
+inline constexpr uint64_t kKnockAgainForMs = 15'000;
+// REJECT_AFTER_TIME: whoever has a session that is alive was sent a handshake message within it.
+inline constexpr uint64_t kContactForMs = 180'000;
 
 // Packets a pump handles between two quiescent states: long enough to amortise them, short enough (some 50 us)
 // that a table swap, which waits for it, is not felt.
@@ -30,6 +57,9 @@ inline constexpr size_t kBatch = 32;
 // and tag. The odd stride spreads the slots over cache sets: at exactly 64 KiB all would compete for the same ones.
 inline constexpr size_t kSlotBytes = 65'536 + 64;
 inline constexpr size_t kSlotStride = 65'536 + 33 * 64;
+// How long inbound sleeps after a batch in which nothing was for anyone: a flood then costs 2,000 wake-ups a second and not
+// one for every few datagrams, which was more than all the rest of it. The socket's buffer holds what comes meanwhile.
+inline constexpr uint32_t kPauseAfterJunkUs = 500;
 inline constexpr int kSocketBufferBytes = 4 * 1024 * 1024;
 // Largest datagram of our own kinds that is handed to JavaScript: one Ethernet frame.
 inline constexpr size_t kDatagramMaxBytes = 1'500;

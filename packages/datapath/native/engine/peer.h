@@ -17,7 +17,7 @@ struct Peer {
 
   const uint16_t slot;
   const uint64_t id;  // unlike the slot, never used again
-  EndpointCell endpoint;
+  EndpointCell endpoint;  // written by control; by inbound too while the peer roams
   std::atomic<Session*> current{nullptr};
   std::atomic<Session*> next{nullptr};
   Session* previous = nullptr;  // control only: inbound reaches it by index
@@ -30,14 +30,16 @@ struct Peer {
   }
 };
 
-// An immutable table: which peers there are and which addresses are whose. Swapped whole.
+// An immutable table: which peers there are, which of them roam, and which addresses are whose. Swapped whole.
 struct Snapshot {
   AllowedIps routes;
   std::vector<Peer*> peers;  // by slot; null where there is none
+  std::vector<bool> roaming;  // by slot; empty when none does
 
   Peer* peer(int32_t slot) const {
     return slot >= 0 && static_cast<size_t>(slot) < peers.size() ? peers[static_cast<size_t>(slot)] : nullptr;
   }
+  bool is_roaming(uint16_t slot) const { return slot < roaming.size() && roaming[slot]; }
 };
 
 }  // namespace mesh

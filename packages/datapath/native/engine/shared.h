@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "exceptions.h"
+#include "guard.h"
 #include "peer.h"
 #include "quiescence.h"
 #include "session.h"
@@ -26,6 +27,8 @@ struct Shared {
   Quiescence quiescence;
   SessionIndex sessions;
   std::atomic<const Snapshot*> snapshot{nullptr};
+  std::atomic<const HandshakeKey*> handshake_key{nullptr};  // null: no handshake message is for us
+  Contacts contacts;
   WorkBoard work;        // wakes outbound
   Fd inbound_event;      // wakes inbound
   std::atomic<bool> is_stopping{false};

@@ -28,6 +28,9 @@ enum class Counter : uint32_t {  // order of DATAPATH_COUNTERS in the port
   tun_staged_overflow,
   tun_write_errors,
   exceptions_lost,
+  handshake_not_for_us,
+  handshake_cookie_sent,
+  source_over_budget,
 };
 
 enum class Writer : uint32_t { outbound, inbound, control };

@@ -2,6 +2,8 @@
 
 #include <netinet/in.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "bytes.h"
@@ -75,19 +77,26 @@ int Udp::open(uint16_t port) {
 }
 
 Udp::ReceiveResult Udp::receive(std::span<Datagram> slots) {
-  size_t count = 0;
-  while (count < slots.size()) {
-    sockaddr_storage from;
-    socklen_t from_length = sizeof from;
-    Datagram& slot = slots[count];
-    const ssize_t got = ::recvfrom(fd_.get(), slot.bytes, slot.length, 0, reinterpret_cast<sockaddr*>(&from), &from_length);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return {count, errno};
-    slot.length = static_cast<size_t>(got);
-    slot.peer = decode(from);
-    count++;
+  std::array<mmsghdr, kBatch> messages{};
+  std::array<iovec, kBatch> places;
+  std::array<sockaddr_storage, kBatch> from;
+  const size_t room = std::min(slots.size(), kBatch);
+  for (size_t i = 0; i < room; i++) {
+    places[i] = {slots[i].bytes, slots[i].length};
+    messages[i].msg_hdr = {.msg_name = &from[i], .msg_namelen = sizeof from[i], .msg_iov = &places[i], .msg_iovlen = 1,
+                           .msg_control = nullptr, .msg_controllen = 0, .msg_flags = 0};
   }
-  return {count, 0};
+  int got = -1;
+  do got = ::recvmmsg(fd_.get(), messages.data(), static_cast<unsigned>(room), MSG_DONTWAIT, nullptr);
+  while (got < 0 && errno == EINTR);
+  if (got < 0) return {0, errno};
+  const auto count = static_cast<size_t>(got);
+  for (size_t i = 0; i < count; i++) {
+    slots[i].length = messages[i].msg_len;
+    slots[i].peer = decode(from[i]);
+  }
+  // What stopped it early, an error included, shows at the next call.
+  return {count, count < slots.size() ? EAGAIN : 0};
 }
 
 Udp::SendResult Udp::send(std::span<const Datagram> datagrams) {

@@ -26,7 +26,7 @@ class Udp {
   uint16_t port() const { return port_; }
   bool is_dual_stack() const { return family_ == AF_INET6; }
 
-  // Fills slots in order, at most `length` bytes each. Stops when nothing waits.
+  // Fills slots in order, at most `length` bytes each, in one system call: at most kBatch. Stops when nothing waits.
   struct ReceiveResult {
     size_t count;
     int error;  // 0, EAGAIN when nothing more waits, or the socket's error

@@ -33,7 +33,8 @@ export function lifetimeCases(open: OpenDatapath): void {
     await path.close();
     assert.doesNotMatch(ip("-o", "link"), new RegExp(TUN_NAME));
     assert.throws(() => path.now());
-    assert.throws(() => path.publishTable({ peers: [], routes: [] }));
+    assert.throws(() => path.setHandshakeKey(new Uint8Array(32)));
+    assert.throws(() => path.publishTable({ peers: [], roaming: [], routes: [] }));
     assert.throws(() => path.sendDatagram(remote.endpoint, new Uint8Array(4)));
     assert.throws(() => path.readCounters());
     assert.throws(() => path.readTraffic(0));
@@ -52,10 +53,11 @@ export function lifetimeCases(open: OpenDatapath): void {
         sends.push(app.send(Buffer.alloc(1000), PEER_V4), rig.send(session.seal(app.packetFrom(PEER_V4, "in"))));
         sends.push(rig.send(Buffer.from("216d7368", "hex")));
       }
+      const all = Promise.allSettled(sends);
       await Promise.all(sends.slice(0, round * 10));
       await rig.path.close();
       const count = rig.exceptions.length;
-      await Promise.allSettled(sends);
+      await all;
       assert.equal(rig.exceptions.length, count, "an exception was delivered after close");
     }
   });

@@ -14,8 +14,9 @@ export class Remote {
     socket.on("message", (bytes) => this.#received.push(bytes));
   }
 
-  static async open(address: "127.0.0.1" | "::1" = "127.0.0.1"): Promise<Remote> {
-    const socket = createSocket(address === "::1" ? "udp6" : "udp4");
+  /** On any address of this host's loopback. */
+  static async open(address: string = "127.0.0.1"): Promise<Remote> {
+    const socket = createSocket(address.includes(":") ? "udp6" : "udp4");
     socket.bind(0, address);
     await once(socket, "listening");
     return new Remote(socket);
@@ -26,10 +27,11 @@ export class Remote {
     return { ip: parseIp(address) as Ip, port };
   }
 
-  /** To a port on the same loopback address. */
+  /** To a port on the same loopback address. Lets the event loop turn: a datapath on this thread must be able to read. */
   send(bytes: Uint8Array, port: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#socket.send(bytes, port, this.#socket.address().address, (error) => (error === null ? resolve() : reject(error)));
+      const sent = (error: Error | null): unknown => (error === null ? setImmediate(resolve) : reject(error));
+      this.#socket.send(bytes, port, this.#socket.address().address, sent);
     });
   }
 
@@ -37,6 +39,11 @@ export class Remote {
   async next(): Promise<Buffer> {
     await eventually("a datagram arrives", () => this.#received.length > 0);
     return this.#received.shift() as Buffer;
+  }
+
+  /** Datagrams not yet taken. */
+  get waiting(): number {
+    return this.#received.length;
   }
 
   close(): void {

@@ -16,6 +16,7 @@ import {
   parsePrefix,
 } from "@mesh/core/ports";
 import { eventually } from "./eventually.ts";
+import { OUR_PUBLIC_KEY } from "./handshake-message.ts";
 import { decodeInnerUdp, encodeInnerUdp, type InnerUdp } from "./inner-packet.ts";
 import { Remote, RemoteSession } from "./remote.ts";
 
@@ -27,6 +28,7 @@ export const OUR_V6 = "fd77::1" as Ip;
 /** Slot 0 and 1 have a range of each family, and slot 1 also the upper half of what would be slot 0's. */
 export const TABLE: ForwardingTable = {
   peers: [0, 1],
+  roaming: [],
   routes: [
     route("10.77.1.0/24", 0),
     route("10.77.1.128/25", 1),
@@ -65,6 +67,7 @@ export class Rig {
     await eventually("the IPv6 address works", () => ip("-6", "route", "show", "table", "local").includes(`local ${OUR_V6} `));
     const remote = await Remote.open();
     t.after(() => remote.close());
+    path.setHandshakeKey(OUR_PUBLIC_KEY);
     path.publishTable(TABLE);
     return new Rig(path, remote, exceptions);
   }

@@ -24,7 +24,7 @@ export function tableCases(open: OpenDatapath): void {
     for (let swap = 0; swap < swaps; swap++) {
       const slot = swap % 2 === 0 ? 0 : 1;
       const sends = Array.from({ length: packetsPerSwap }, (_, i) => app.send(`${swap}.${i}`, PEER_V4));
-      rig.path.publishTable({ peers: [0, 1], routes: [route("10.77.1.0/24", slot)] });
+      rig.path.publishTable({ peers: [0, 1], roaming: [], routes: [route("10.77.1.0/24", slot)] });
       await Promise.all(sends);
       // In flight until here: either way. From now on: the new way.
       await app.send(`${swap} after`, PEER_V4);
@@ -44,7 +44,7 @@ export function tableCases(open: OpenDatapath): void {
     const session = rig.install(0, "initiator");
     await app.send("before", PEER_V4);
     await rig.nextPacket(session);
-    rig.path.publishTable({ peers: [0], routes: [route("10.77.0.0/16", 0)] });
+    rig.path.publishTable({ peers: [0], roaming: [], routes: [route("10.77.0.0/16", 0)] });
     await app.send("after", PEER_V4);
     assert.equal(await rig.nextText(session), "after");
     assert.equal(rig.path.readTraffic(0).sentPackets, 2);
@@ -59,7 +59,7 @@ export function tableCases(open: OpenDatapath): void {
     await rig.nextPacket(gone);
     rig.path.setEndpoint(0, undefined);
     await app.send("waits in vain", PEER_V4);
-    rig.path.publishTable({ peers: [1], routes: [route("10.77.2.0/24", 1)] });
+    rig.path.publishTable({ peers: [1], roaming: [], routes: [route("10.77.2.0/24", 1)] });
     assert.equal(
       Object.values(rig.path.readTraffic(0)).every((value) => value === 0),
       true,
@@ -82,12 +82,12 @@ export function tableCases(open: OpenDatapath): void {
     const last = MAX_PEERS - 1;
     const peers = Array.from({ length: MAX_PEERS }, (_, slot) => slot);
     const routes = peers.map((slot) => route(`10.${128 + (slot >> 8)}.${slot & 255}.0/24`, slot));
-    rig.path.publishTable({ peers, routes: [...routes, route("10.77.1.0/24", last)] });
+    rig.path.publishTable({ peers, roaming: [], routes: [...routes, route("10.77.1.0/24", last)] });
     const session = rig.install(last, "initiator");
     await app.send("to the last", PEER_V4);
     await rig.nextPacket(session);
     assert.equal(rig.path.readTraffic(last).sentPackets, 1);
-    rig.path.publishTable({ peers: [], routes: [] });
+    rig.path.publishTable({ peers: [], roaming: [], routes: [] });
     const before = rig.path.readCounters().tunNoRoute;
     await app.send("to nobody", PEER_V4);
     await eventually("it has no route", () => rig.path.readCounters().tunNoRoute > before);
@@ -96,8 +96,10 @@ export function tableCases(open: OpenDatapath): void {
   test("what cannot be a table, a slot or a session is a RangeError", async (t) => {
     const rig = await Rig.open(t, open);
     const { path } = rig;
-    assert.throws(() => path.publishTable({ peers: [0], routes: [route("10.0.0.0/8", 1)] }), RangeError);
-    assert.throws(() => path.publishTable({ peers: [MAX_PEERS], routes: [] }), RangeError);
+    assert.throws(() => path.publishTable({ peers: [0], roaming: [], routes: [route("10.0.0.0/8", 1)] }), RangeError);
+    assert.throws(() => path.publishTable({ peers: [0], roaming: [1], routes: [] }), RangeError);
+    assert.throws(() => path.publishTable({ peers: [MAX_PEERS], roaming: [], routes: [] }), RangeError);
+    assert.throws(() => path.setHandshakeKey(new Uint8Array(31)), RangeError);
     assert.throws(() => path.setEndpoint(7, rig.remote.endpoint), RangeError);
     assert.throws(() => path.sendKeepalive(7), RangeError);
     assert.throws(() => path.readTraffic(-1), RangeError);

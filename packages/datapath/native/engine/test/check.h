@@ -13,6 +13,8 @@ struct Test {
 };
 
 std::span<const Test> rules_tests();
+std::span<const Test> guard_tests();
+std::span<const Test> fuzz_tests();
 std::span<const Test> engine_tests();
 
 // What a program exits with when the machine lacks something it needs, after naming it.

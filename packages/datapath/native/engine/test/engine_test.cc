@@ -1,8 +1,6 @@
 // Whole engines, with a socket pair in place of the TUN device and real UDP on loopback: threads, swaps and lifetimes
-// under traffic. Meant for the thread and address sanitizers; needs no root. OpenSSL is loaded as the node binary has it:
-// into the process, under its own symbol names.
+// under traffic. Meant for the thread and address sanitizers; needs no root.
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -21,6 +19,8 @@
 #include "../clock.h"
 #include "../engine.h"
 #include "check.h"
+#include "handshake.h"
+#include "openssl.h"
 
 using namespace mesh;
 
@@ -29,13 +29,8 @@ namespace {
 constexpr uint64_t kSeed = 1;
 constexpr uint16_t kPeers = 8;
 constexpr size_t kMtu = 1420;
+constexpr std::array<uint8_t, kKeyBytes> kOtherPublicKey = {9};
 constexpr Address kLoopback{0, 0xffff'7f00'0001};
-
-void need_openssl() {
-  if (::dlopen("libcrypto.so.3", RTLD_NOW | RTLD_GLOBAL) != nullptr) return;
-  std::puts("no libcrypto.so.3 on this machine");
-  std::exit(kSkipped);
-}
 
 // An engine whose TUN device is `wire`, a socket that gives and takes inner packets.
 struct Node {
@@ -65,10 +60,10 @@ Route route_of(uint8_t side, uint16_t slot) {
   return {4, 24, slot, {uint64_t{10} << 56 | uint64_t{side} << 48 | uint64_t{slot} << 40, 0}};
 }
 
-void publish(Node& node, uint8_t far_side, const std::vector<uint16_t>& slots) {
+void publish(Node& node, uint8_t far_side, const std::vector<uint16_t>& slots, std::span<const uint16_t> roaming = {}) {
   std::vector<Route> routes;
   for (const uint16_t slot : slots) routes.push_back(route_of(far_side, slot));
-  node.engine->publish(slots, routes);
+  node.engine->publish({.slots = slots, .roaming = roaming, .routes = routes});
 }
 
 std::vector<uint8_t> packet_of(uint8_t from_side, uint8_t slot, size_t length, uint8_t fill) {
@@ -132,20 +127,22 @@ void tables_and_sessions_change_under_traffic() {
     }
   });
 
+  const std::array<HandshakeKey, 2> keys = {{{1, kPublicKey}, {2, kOtherPublicKey}}};
   SeededRandom random(kSeed + 1);
   uint32_t index = 1;
   for (int step = 0; step < 4'000; step++) {
     const auto slot = static_cast<uint16_t>(random.below(kPeers));
     Node& node = random.below(2) == 0 ? a : b;
     Node& other = &node == &a ? b : a;
-    switch (step == 0 ? 0 : random.below(8)) {
+    switch (step == 0 ? 0 : random.below(10)) {
       case 0: {
         std::vector<uint16_t> slots;
         for (uint16_t i = 0; i < kPeers; i++) {
           if (step == 0 || random.below(4) > 0) slots.push_back(i);
         }
-        publish(a, 1, slots);
-        publish(b, 0, slots);
+        const auto roaming = std::span(slots).first(random.below(slots.size() + 1));
+        publish(a, 1, slots, roaming);
+        publish(b, 0, slots, roaming);
         for (const uint16_t i : slots) {
           a.engine->set_endpoint(i, {kLoopback, b.engine->udp_port()});
           b.engine->set_endpoint(i, {kLoopback, a.engine->udp_port()});
@@ -157,10 +154,14 @@ void tables_and_sessions_change_under_traffic() {
       case 3: node.engine->drop(2 * index - static_cast<uint32_t>(random.below(40))); break;
       case 4: node.engine->send_keepalive(slot); break;
       case 5: {
-        uint8_t datagram[148] = {1};
-        node.engine->send_datagram({kLoopback, other.engine->udp_port()}, datagram);
+        std::vector<uint8_t> datagram = random.below(4) == 0 ? std::vector<uint8_t>{0x21, 'm', 's', 'h'}
+                                                              : handshake_message(1, keys[random.below(keys.size())]);
+        for (uint64_t times = random.below(random.below(20) == 0 ? 300 : 2); times > 0; times--) {
+          node.engine->send_datagram({kLoopback, other.engine->udp_port()}, datagram);
+        }
         break;
       }
+      case 7: node.engine->set_handshake_key(random.below(2) == 0 ? kPublicKey : kOtherPublicKey); break;
       case 6: drain(node); break;
       default: install(node, other, slot, index++); break;
     }
@@ -173,6 +174,7 @@ void tables_and_sessions_change_under_traffic() {
     CHECK(node->counter(Counter::udp_malformed) == 0 && node->counter(Counter::udp_not_authentic) == 0);
     CHECK(node->counter(Counter::udp_replayed) == 0 && node->counter(Counter::udp_inner_malformed) == 0);
     CHECK(node->counter(Counter::tun_malformed) == 0 && node->wakes.load() > 0);
+    CHECK(node->counter(Counter::handshake_not_for_us) > 0 && node->counter(Counter::handshake_cookie_sent) > 0);
     // Nobody has a peer any more.
     for (size_t word = kRecordsAt; word < kStatsWords; word++) CHECK(node->stats[word] == 0);
   }
@@ -248,59 +250,171 @@ void a_lost_device_is_reported_once() {
     CHECK(std::string_view(reinterpret_cast<const char*>(exception.bytes), exception.length) == "TUN device");
     return ++reported > 0;
   });
-  engine.publish({}, {});  // nothing waits for pumps that have ended
+  engine.publish({});  // nothing waits for pumps that have ended
   engine.stop();
   CHECK(reported == 1 && wakes.load() == 1);
 }
 
-// One pump, driven by hand: new packets are in TUN before what waited has left.
-void what_waited_leaves_first() {
-  need_openssl();
-  constexpr uint8_t kWaiting = 90;
-  constexpr uint8_t kTotal = 150;
-  std::vector<uint64_t> stats(kStatsWords);
-  Shared shared(Waker{[](void*) {}, nullptr}, stats.data(), kMtu);
-  int pair[2];
-  CHECK(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) == 0);
-  const Fd wire(pair[0]);
-  shared.tun.adopt(Fd(pair[1]));
-  CHECK(shared.udp.open(0) == 0 && shared.work.open() && Evp::find() != nullptr);
-  const uint8_t key[kKeyBytes] = {7};
-  Peer peer(3, 1);
-  Session session(*Evp::find(), key, key);
-  session.peer = &peer;
-  session.expires_at = UINT64_MAX;
-  Snapshot table;
-  table.peers = {nullptr, nullptr, nullptr, &peer};
-  table.routes.insert(4, route_of(1, 3).address, 24, 3);
-  shared.snapshot.store(&table);
-  Outbound outbound(shared);
-  const auto write = [&](uint8_t first, uint8_t last) {
+// The outbound pump, driven by hand, with one peer in slot 3. Its session sends to this engine's own socket.
+struct HandPumped {
+  HandPumped() : shared(Waker{[](void*) {}, nullptr}, stats.data(), kMtu), session(need_openssl(), kKey, kKey) {
+    int pair[2];
+    CHECK(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) == 0);
+    wire.reset(pair[0]);
+    shared.tun.adopt(Fd(pair[1]));
+    CHECK(shared.udp.open(0) == 0 && shared.work.open());
+    session.peer = &peer;
+    session.expires_at = UINT64_MAX;
+    table.peers = {nullptr, nullptr, nullptr, &peer};
+    table.routes.insert(4, route_of(1, 3).address, 24, 3);
+    shared.snapshot.store(&table);
+    outbound = std::make_unique<Outbound>(shared);
+  }
+
+  void write(uint8_t first, uint8_t last) {
     for (uint8_t i = first; i < last; i++) {
       const std::vector<uint8_t> packet = packet_of(0, 3, 100, i);
-      while (::write(wire.get(), packet.data(), packet.size()) < 0) outbound.pump();
+      while (::write(wire.get(), packet.data(), packet.size()) < 0) outbound->pump();
     }
-  };
-  write(0, kWaiting);
-  while (outbound.pump()) continue;
-
-  peer.endpoint.store({kLoopback, shared.udp.port()});  // it sends to itself
-  peer.current.store(&session);
-  shared.work.ask(WorkBoard::Kind::flush, peer.slot);
-  uint8_t next = kWaiting;
-  uint8_t bytes[2048];
-  for (uint8_t expected = 0; expected < kTotal;) {
-    write(next, std::min<uint8_t>(next + 20, kTotal));
-    next = std::min<uint8_t>(next + 20, kTotal);
-    outbound.pump();
+  }
+  void connect() {
+    peer.endpoint.store({kLoopback, shared.udp.port()});
+    peer.current.store(&session);
+  }
+  // The next datagram that was sent, or an empty one.
+  std::span<uint8_t> sent() {
     Datagram datagram{bytes, sizeof bytes, {}};
-    while (shared.udp.receive({&datagram, 1}).count == 1) {
-      CHECK(session.receive.open(expected, bytes + kTransportHeaderBytes, datagram.length - kTransportMinBytes));
-      CHECK(bytes[kTransportHeaderBytes + 99] == expected++);
-      datagram.length = sizeof bytes;
+    return std::span(bytes).first(shared.udp.receive({&datagram, 1}).count == 1 ? datagram.length : 0);
+  }
+
+  static constexpr uint8_t kKey[kKeyBytes] = {7};
+  std::vector<uint64_t> stats = std::vector<uint64_t>(kStatsWords);
+  Shared shared;
+  Fd wire;
+  Peer peer{3, 1};
+  Session session;
+  Snapshot table;
+  std::unique_ptr<Outbound> outbound;
+  uint8_t bytes[2048];
+};
+
+// New packets are in TUN before what waited has left.
+void what_waited_leaves_first() {
+  constexpr uint8_t kWaiting = 90;
+  constexpr uint8_t kTotal = 150;
+  const auto rig = std::make_unique<HandPumped>();
+  rig->write(0, kWaiting);
+  while (rig->outbound->pump()) continue;
+
+  rig->connect();
+  rig->shared.work.ask(WorkBoard::Kind::flush, rig->peer.slot);
+  uint8_t next = kWaiting;
+  for (uint8_t expected = 0; expected < kTotal;) {
+    rig->write(next, std::min<uint8_t>(next + 20, kTotal));
+    next = std::min<uint8_t>(next + 20, kTotal);
+    rig->outbound->pump();
+    for (std::span<uint8_t> got = rig->sent(); !got.empty(); got = rig->sent()) {
+      CHECK(rig->session.receive.open(expected, &got[kTransportHeaderBytes], got.size() - kTransportMinBytes));
+      CHECK(got[kTransportHeaderBytes + 99] == expected++);
     }
   }
 }
+
+void no_counter_beyond_the_limit_is_used() {
+  const auto rig = std::make_unique<HandPumped>();
+  rig->connect();
+  rig->session.send_counter = kRejectAfterMessages - 2;
+  rig->write(0, 3);
+  rig->outbound->pump();
+  for (uint64_t counter = kRejectAfterMessages - 2; counter < kRejectAfterMessages; counter++) {
+    CHECK(load_le<uint64_t>(rig->sent().data() + 8) == counter);
+  }
+  rig->shared.work.ask(WorkBoard::Kind::keepalive, rig->peer.slot);
+  rig->outbound->pump();
+  CHECK(rig->sent().empty() && rig->session.send_counter == kRejectAfterMessages);
+  size_t wanted = 0;
+  rig->shared.exceptions.drain([&](const Exception& exception) {
+    CHECK(exception.kind == ExceptionKind::session_wanted && exception.slot == rig->peer.slot);
+    return ++wanted > 0;
+  });
+  CHECK(wanted == 1);
+  // What waited leaves with the next session.
+  rig->session.send_counter = 0;
+  rig->shared.work.ask(WorkBoard::Kind::flush, rig->peer.slot);
+  rig->outbound->pump();
+  const std::span<uint8_t> got = rig->sent();
+  CHECK(rig->session.receive.open(0, &got[kTransportHeaderBytes], got.size() - kTransportMinBytes));
+  CHECK(got[kTransportHeaderBytes + 99] == 2);
+}
+
+#ifndef MESH_ONLY_THREADS  // reading all of its memory takes the thread sanitizer 10 s
+
+// How often a key is in this process's memory. It is given inverted, so that it is not there because it is looked for.
+size_t copies_of(const std::array<uint8_t, kKeyBytes>& inverted) {
+  constexpr size_t kChunk = 1 << 20;
+  constexpr uint64_t kLargest = 128 << 20;  // larger mappings are a sanitizer's own
+  const Fd memory(::open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
+  std::FILE* maps = std::fopen("/proc/self/maps", "re");
+  CHECK(memory && maps != nullptr);
+  // The key that is looked for, then what is read: no copies of the engine's.
+  std::vector<uint8_t> own(kKeyBytes + kChunk + kKeyBytes);
+  for (size_t i = 0; i < kKeyBytes; i++) own[i] = static_cast<uint8_t>(~inverted[i]);
+  uint8_t* const chunk = own.data() + kKeyBytes;
+  const auto is_own = [&](uint64_t at) { return at - reinterpret_cast<uint64_t>(own.data()) < own.size(); };
+  size_t copies = 0;
+  char line[512];
+  while (std::fgets(line, sizeof line, maps) != nullptr) {
+    unsigned long first = 0;
+    unsigned long last = 0;
+    char access[5];
+    if (std::sscanf(line, "%lx-%lx %4s", &first, &last, access) != 3 || access[1] != 'w' || last - first > kLargest) continue;
+    for (uint64_t at = first; at < last; at += kChunk) {
+      const ssize_t got = ::pread(memory.get(), chunk, std::min(kChunk + kKeyBytes - 1, last - at), static_cast<off_t>(at));
+      const uint8_t* const end = chunk + std::max<ssize_t>(got, 0);
+      const uint8_t* from = chunk;
+      while ((from = static_cast<const uint8_t*>(::memmem(from, static_cast<size_t>(end - from), own.data(), kKeyBytes))) != nullptr) {
+        copies += !is_own(at + static_cast<uint64_t>(from - chunk));
+        from++;
+      }
+    }
+  }
+  std::fclose(maps);
+  explicit_bzero(own.data(), own.size());
+  return copies;
+}
+
+void keys_are_wiped_with_their_session() {
+  SeededRandom random(kSeed);
+  Node node;
+  uint32_t index = 1;
+  const auto install_one = [&](std::array<uint8_t, kKeyBytes>& inverted) {
+    random.fill(inverted.data(), inverted.size());
+    uint8_t key[kKeyBytes];
+    for (size_t i = 0; i < kKeyBytes; i++) key[i] = static_cast<uint8_t>(~inverted[i]);
+    CHECK(node.engine->install({0, index++, 2, key, key, true, UINT64_MAX}));
+    explicit_bzero(key, sizeof key);
+    CHECK(copies_of(inverted) >= 2);  // one for each direction
+  };
+  std::array<uint8_t, kKeyBytes> first;
+  std::array<uint8_t, kKeyBytes> second;
+  std::array<uint8_t, kKeyBytes> third;
+  publish(node, 1, {0});
+  install_one(first);
+  node.engine->drop(index - 1);
+  CHECK(copies_of(first) == 0);
+  install_one(first);
+  install_one(second);
+  install_one(third);  // the first is nobody's now, the second the peer's previous one
+  CHECK(copies_of(first) == 0 && copies_of(second) >= 2);
+  publish(node, 1, {});
+  CHECK(copies_of(second) == 0 && copies_of(third) == 0);
+  publish(node, 1, {0});
+  install_one(first);
+  node.engine->stop();
+  CHECK(copies_of(first) == 0);
+}
+
+#endif
 
 void aead_and_installation() {
   uint8_t key[kKeyBytes] = {7};
@@ -321,13 +435,46 @@ void aead_and_installation() {
   CHECK(seal.seal(6, bytes, 0) && open.open(6, bytes, 0) && !open.open(7, bytes, 0));
 }
 
+// Two writers, of which one never waits.
+void endpoint_is_never_torn() {
+  EndpointCell cell;
+  std::atomic<bool> is_done{false};
+  std::atomic<uint64_t> last_written{0};
+  const auto of = [](uint64_t i) { return Endpoint{{i, i}, static_cast<uint16_t>(i)}; };
+  std::thread writer([&] {
+    for (uint64_t i = 1; !is_done.load(); i += 2) cell.store(of(i));
+  });
+  std::thread roamer([&] {
+    for (uint64_t i = 2; !is_done.load(); i += 2) {
+      if (cell.try_store(of(i))) last_written.store(i);
+    }
+  });
+  uint64_t last = 0;
+  for (int changes = 0; changes < 20'000 || last_written.load() == 0;) {
+    const Endpoint endpoint = cell.load();
+    changes += endpoint.ip.low != last;
+    last = endpoint.ip.low;
+    CHECK(endpoint.ip.high == endpoint.ip.low && endpoint.port == static_cast<uint16_t>(endpoint.ip.low));
+  }
+  is_done.store(true);
+  writer.join();
+  roamer.join();
+  cell.store(of(7));
+  CHECK(cell.load() == of(7));
+}
+
 constexpr Test kTests[] = {
     {"tables and sessions change under traffic, seed 1", tables_and_sessions_change_under_traffic},
     {"any bytes are survived, seed 1", any_bytes_are_survived_seed_1},
     {"stops in the middle of traffic", stops_in_the_middle_of_traffic},
     {"a lost device is reported once", a_lost_device_is_reported_once},
     {"what waited leaves before newer packets", what_waited_leaves_first},
+    {"no counter beyond the limit is used", no_counter_beyond_the_limit_is_used},
+#ifndef MESH_ONLY_THREADS
+    {"keys are wiped with their session", keys_are_wiped_with_their_session},
+#endif
     {"AEAD and installation", aead_and_installation},
+    {"endpoint is never torn", endpoint_is_never_torn},
 };
 
 }  // namespace

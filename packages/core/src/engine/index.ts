@@ -1,0 +1,1 @@
+export { type EngineException, type EngineOutput, PacketEngine, type PacketEngineOptions } from "./packet-engine.ts";

@@ -1,0 +1,157 @@
+// What becomes of a datagram that is no transport data, in the order of cost. The native engine does the same for every
+// datagram; this is the rule, and what its twin and the simulator run.
+//
+//   1. kind and size        a handshake message of its exact size, or one of our own kinds     else udpMalformed
+//   2. types 1 and 2: mac1  made with our public key                                           else handshakeNotForUs
+//   3. load                 each such message takes from one bucket; when that was found empty less than
+//                           UNDER_LOAD_FOR ago, 4 and 5 follow, otherwise it passes
+//   4. mac2                 made with the cookie of its source                                 else handshakeCookieSent,
+//                                                                                              with a cookie reply
+//   5. handshakes of this source within their budget                                           else sourceOverBudget
+//   6. type 3 and our own kinds: datagrams of this source within their budget                  else sourceOverBudget
+//
+// Nothing is remembered of a source before step 5, where it has shown that it receives what we send it, so a flood from
+// forged sources costs no memory there. Step 6 has a table of its own: forged sources push only each other out of it.
+
+import type { Endpoint } from "../address/endpoint.ts";
+import type { Crypto, Random } from "../crypto/crypto.ts";
+import { XCHACHA_NONCE_BYTES } from "../crypto/xchacha20-poly1305.ts";
+import type { Millis } from "../time/millis.ts";
+import {
+  COOKIE_REPLY_BYTES,
+  COOKIE_REPLY_TYPE,
+  INITIATION_BYTES,
+  INITIATION_TYPE,
+  mac1Of,
+  RESPONSE_BYTES,
+  RESPONSE_TYPE,
+  senderIndexOf,
+} from "../wire/handshake-message.ts";
+import { cookieKey, createCookieReply, makeCookie } from "./cookie.ts";
+import { hasMac1, hasMac2, mac1Key } from "./macs.ts";
+import { type Rate, RateBucket, SourceBuckets } from "./source-buckets.ts";
+
+/** The constants of ports/datapath.ts, which may not be imported from here. */
+export interface GuardLimits {
+  readonly handshakeLoad: Rate; // HANDSHAKE_LOAD
+  readonly underLoadFor: Millis; // UNDER_LOAD_FOR
+  readonly handshakesPerSource: Rate; // HANDSHAKES_PER_SOURCE
+  readonly datagramsPerSource: Rate; // DATAGRAMS_PER_SOURCE
+  readonly maxSources: number; // MAX_SOURCES
+  readonly cookieSecretFor: Millis; // COOKIE_SECRET_FOR
+}
+
+export interface HandshakeGuardOptions {
+  readonly crypto: Crypto;
+  /** Cookie secrets and nonces. */
+  readonly random: Random;
+  readonly limits: GuardLimits;
+}
+
+/** Assignable to DatapathCounter. */
+export type GuardCounter = "udpMalformed" | "handshakeNotForUs" | "handshakeCookieSent" | "sourceOverBudget";
+
+export type GuardVerdict =
+  | { readonly pass: true }
+  /** Counted under that name; `reply` goes to where the datagram came from. */
+  | { readonly pass: false; readonly counter: GuardCounter; readonly reply?: Uint8Array };
+
+/** Largest datagram of our own kinds: one Ethernet frame. */
+export const OWN_DATAGRAM_MAX_BYTES = 1_500;
+
+/** Lets through to the session table and the probes what they can afford to read. */
+export class HandshakeGuard {
+  readonly #crypto: Crypto;
+  readonly #random: Random;
+  readonly #limits: GuardLimits;
+  readonly #handshakes: SourceBuckets;
+  readonly #datagrams: SourceBuckets;
+  #keys: GuardKeys | undefined;
+  #load: RateBucket | undefined;
+  #underLoadUntil: Millis = 0;
+  #secret: { readonly bytes: Uint8Array; readonly until: Millis } | undefined;
+
+  constructor({ crypto, random, limits }: HandshakeGuardOptions) {
+    this.#crypto = crypto;
+    this.#random = random;
+    this.#limits = limits;
+    this.#handshakes = new SourceBuckets(limits.handshakesPerSource, limits.maxSources);
+    this.#datagrams = new SourceBuckets(limits.datagramsPerSource, limits.maxSources);
+  }
+
+  /** Whose handshakes pass: our X25519 public key, 32 B. Until then none do. */
+  setKey(publicKey: Uint8Array): void {
+    this.#keys = { mac1: mac1Key(publicKey), cookie: cookieKey(publicKey) };
+  }
+
+  /** `bytes` is not transport data (type 4 counts as malformed here). Never throws. */
+  judge(from: Endpoint, bytes: Uint8Array, now: Millis): GuardVerdict {
+    switch (guardedKind(bytes)) {
+      case "malformed":
+        return refused("udpMalformed");
+      case "keyed":
+        return this.#judgeKeyed(from, bytes, now);
+      case "plain":
+        return this.#datagrams.take(from.ip, now) ? PASSED : refused("sourceOverBudget");
+    }
+  }
+
+  /** Wipes the cookie secret. The guard can go on being used. */
+  wipe(): void {
+    this.#secret?.bytes.fill(0);
+    this.#secret = undefined;
+  }
+
+  #judgeKeyed(from: Endpoint, bytes: Uint8Array, now: Millis): GuardVerdict {
+    const keys = this.#keys;
+    if (keys === undefined || !hasMac1(this.#crypto, bytes, keys.mac1)) return refused("handshakeNotForUs");
+    if (!this.#isUnderLoad(now)) return PASSED;
+    const cookie = makeCookie(this.#cookieSecret(now), from);
+    if (!hasMac2(this.#crypto, bytes, cookie)) {
+      const options = { crypto: this.#crypto, key: keys.cookie, mac1: mac1Of(bytes) };
+      const nonce = this.#random.bytes(XCHACHA_NONCE_BYTES);
+      const reply = createCookieReply(options, { receiverIndex: senderIndexOf(bytes), nonce, cookie });
+      return { pass: false, counter: "handshakeCookieSent", reply };
+    }
+    return this.#handshakes.take(from.ip, now) ? PASSED : refused("sourceOverBudget");
+  }
+
+  /** Asked once for each message with a valid mac1: all of them are the load, those too that are then refused. */
+  #isUnderLoad(now: Millis): boolean {
+    this.#load ??= new RateBucket(this.#limits.handshakeLoad, now);
+    if (!this.#load.take(now)) this.#underLoadUntil = now + this.#limits.underLoadFor;
+    return now < this.#underLoadUntil;
+  }
+
+  #cookieSecret(now: Millis): Uint8Array {
+    if (this.#secret === undefined || now >= this.#secret.until) {
+      this.wipe();
+      this.#secret = { bytes: this.#random.bytes(SECRET_BYTES), until: now + this.#limits.cookieSecretFor };
+    }
+    return this.#secret.bytes;
+  }
+}
+
+interface GuardKeys {
+  readonly mac1: Uint8Array;
+  readonly cookie: Uint8Array;
+}
+
+const SECRET_BYTES = 32;
+const PASSED: GuardVerdict = { pass: true };
+
+function refused(counter: GuardCounter): GuardVerdict {
+  return { pass: false, counter };
+}
+
+/** Keyed: it carries a mac1. The type is a whole little-endian word: stock peers drop what is not zero in its upper three bytes. */
+function guardedKind(bytes: Uint8Array): "keyed" | "plain" | "malformed" {
+  const [kind = 0, a, b, c] = bytes;
+  if (a === 0 && b === 0 && c === 0) {
+    if (kind === INITIATION_TYPE && bytes.length === INITIATION_BYTES) return "keyed";
+    if (kind === RESPONSE_TYPE && bytes.length === RESPONSE_BYTES) return "keyed";
+    return kind === COOKIE_REPLY_TYPE && bytes.length === COOKIE_REPLY_BYTES ? "plain" : "malformed";
+  }
+  const isOurs = kind >= 0x21 && kind <= 0x23 && a === 0x6d && b === 0x73 && c === 0x68; // "msh"
+  return isOurs && bytes.length <= OWN_DATAGRAM_MAX_BYTES ? "plain" : "malformed";
+}

@@ -1,0 +1,87 @@
+// What becomes of a datagram that is no transport data, size and type being right:
+//
+//   initiation, response   1. MAC1 made with our public key?                      no: handshake_not_for_us
+//                          2. HANDSHAKE_LOAD has a token?                         no: under load for UNDER_LOAD_FOR
+//                          3. not under load?                                     pass
+//                          4. MAC2 made with a cookie of its source?              no: cookie reply, handshake_cookie_sent
+//                          5. HANDSHAKES_PER_SOURCE has a token?                  no: source_over_budget; yes: pass
+//   cookie reply, ours     6. DATAGRAMS_PER_SOURCE has a token?                   no: source_over_budget
+//                          7. ours, from a stranger: their budget has a token?    no: source_over_budget; yes: pass
+//
+// The same as core's session/handshake-guard.ts, but for the budgets of strangers: those bound what forged sources can cost,
+// and no honest load comes near them. Steps 5 and 6 have tables of their own: forged sources push only each other out of one.
+//
+// In step 4 a stranger's cookie reply has a budget too; beyond it there is none, and the message counts as source_over_budget.
+//
+// What a flood costs at most, by kind: wrong MAC1: two blocks of BLAKE2s. Right MAC1, forged sources: the same and strangers'
+// cookie replies. Our own kinds, forged sources: a look into two tables, and strangers' datagrams for JavaScript.
+// Peers are not locked out by it: sources that JavaScript has written to lately are no strangers, and whoever we have a
+// session or look for a path with is one of them. A peer from an unknown address gets in when it comes again: see Knocks.
+
+#include "guard.h"
+
+#include <cstring>
+
+namespace mesh {
+namespace {
+
+// H(label || public key), with labels of 8 characters (whitepaper, section 5.4).
+std::array<uint8_t, kBlake2sBytes> labelled(const char* label, std::span<const uint8_t> public_key) {
+  uint8_t bytes[8 + kKeyBytes];
+  std::memcpy(bytes, label, 8);
+  std::memcpy(bytes + 8, public_key.data(), kKeyBytes);
+  std::array<uint8_t, kBlake2sBytes> hash;
+  blake2s(hash, {}, bytes);
+  return hash;
+}
+
+constexpr Guard::Judgement kPass{Guard::Verdict::pass, Counter{}};
+constexpr Guard::Judgement drop(Counter cause) { return {Guard::Verdict::drop, cause}; }
+
+}  // namespace
+
+HandshakeKey::HandshakeKey(uint64_t id_in, std::span<const uint8_t> public_key)
+    : id(id_in), mac1(labelled("mac1----", public_key)), cookie_reply(labelled("cookie--", public_key)) {}
+
+Guard::Judgement Guard::judge(DatagramKind kind, const Datagram& datagram, const HandshakeKey* key, uint64_t now,
+                              std::span<uint8_t, kCookieReplyBytes> reply) {
+  if (kind == DatagramKind::handshake) return judge_handshake(datagram, key, now, reply);
+  const Source source = source_of(datagram.peer.ip);
+  if (!datagrams_.take(source, now)) return drop(Counter::source_over_budget);
+  if (is_stranger_over_budget(source, strangers_datagrams_, now)) return drop(Counter::source_over_budget);
+  return kPass;
+}
+
+Guard::Judgement Guard::judge_handshake(const Datagram& datagram, const HandshakeKey* key, uint64_t now,
+                                        std::span<uint8_t, kCookieReplyBytes> reply) {
+  const std::span<const uint8_t> message(datagram.bytes, datagram.length);
+  const auto before_mac1 = message.first(message.size() - 2 * kMacBytes);
+  if (key == nullptr || !equals(key->mac1.mac(before_mac1), before_mac1.data() + before_mac1.size())) {
+    return drop(Counter::handshake_not_for_us);
+  }
+  if (key->id != key_id_) {
+    key_id_ = key->id;
+    cookies_.set_key(key->cookie_reply);
+  }
+  if (!is_under_load(now)) return kPass;
+  const Source source = source_of(datagram.peer.ip);
+  if (cookies_.is_shown(datagram.peer, message, now)) {
+    return handshakes_.take(source, now) ? kPass : drop(Counter::source_over_budget);
+  }
+  if (is_stranger_over_budget(source, strangers_cookies_, now)) return drop(Counter::source_over_budget);
+  if (!cookies_.reply(datagram.peer, message, now, reply)) return drop(Counter::source_over_budget);
+  return {Verdict::reply, Counter::handshake_cookie_sent};
+}
+
+// Takes a token for every message with a valid MAC1, under load or not.
+bool Guard::is_under_load(uint64_t now) {
+  if (!load_.take(kHandshakeLoad, now)) under_load_until_ = now + kUnderLoadForMs;
+  return now < under_load_until_;
+}
+
+bool Guard::is_stranger_over_budget(Source source, TokenBucket& bucket, uint64_t now) {
+  if (contacts_.holds(source, now) || bucket.take(kStrangers, now)) return false;
+  return !knocks_.is_again(source, now) || !strangers_again_.take(kStrangersAgain, now);
+}
+
+}  // namespace mesh

@@ -1,0 +1,146 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import { findCommand } from "../prepare-host.ts";
+import { until } from "./lab/agent.ts";
+import { labRefusal } from "./lab/lab.ts";
+import { capturedDatagrams } from "./wireguard/captured-datagrams.ts";
+import { SOURCES } from "./wireguard/flood.ts";
+import { type End, INNER, outerEndpoint, type Pair, PORTS, withPair } from "./wireguard/pair.ts";
+import { allInOrder, ping, pingInVain } from "./wireguard/ping.ts";
+
+/** What takes time with a stock WireGuard peer: cookies under a flood, the rekey at 120 s, and a peer that moves. */
+const COMMANDS = ["wireguard-go", "wg", "ping", "tcpdump"];
+const missing = COMMANDS.filter((command) => findCommand(command) === undefined);
+const skip: string | false =
+  labRefusal() ??
+  ((missing.length > 0 && `missing: ${missing.join(", ")} (apt-get install wireguard-go wireguard-tools iputils-ping tcpdump)`) ||
+    (!existsSync("/dev/net/tun") && "/dev/net/tun is missing"));
+
+/** Message sizes of the WireGuard whitepaper, section 5.4. */
+const INITIATION = 148;
+const RESPONSE = 92;
+const COOKIE_REPLY = 64;
+
+/** Pings, one a second: two retries, 5.3 s each, and the rest for a busy machine. */
+const PATIENCE = 30;
+
+/** Past REKEY_AFTER_TIME of 120 s. */
+const REKEY_PINGS = { count: 1_300, interval: 0.1 };
+
+const HANDSHAKES = [INITIATION, RESPONSE, COOKIE_REPLY];
+
+describe("with a stock WireGuard peer, for long or under load", { skip, concurrency: 4 }, () => {
+  for (const initiator of ["ours", "stock"] as const) {
+    test(`our side is the ${initiator === "ours" ? "initiator" : "responder"}: replaced after 120 s, and no packet of either side is lost`, async (t) => {
+      await withPair(t, { knowing: [initiator] }, async (pair) => {
+        assert.deepEqual(await ping(pair[initiator].host, INNER[otherEnd(initiator)].v4), [1]);
+        const answers = await Promise.all([
+          ping(pair.ours.host, INNER.stock.v4, REKEY_PINGS),
+          ping(pair.stock.host, INNER.ours.v4, REKEY_PINGS),
+        ]);
+        assert.deepEqual(answers, [allInOrder(REKEY_PINGS.count), allInOrder(REKEY_PINGS.count)]);
+        const role = initiator === "ours" ? "initiator" : "responder";
+        assert.deepEqual(await pair.ours.roles(), [role, role], "one session and the one that replaced it");
+        assert.deepEqual(await pair.ours.drops(), []);
+        const { counters } = await pair.ours.report();
+        assert.deepEqual(Object.fromEntries(Object.entries(counters).filter(([, count]) => count > 0)), {});
+      });
+    });
+  }
+
+  test("our side is flooded: a stock initiator gets a cookie and, when it tries again, its session", async (t) => {
+    await withPair(t, { knowing: ["stock"], others: ["flood"] }, async (pair) => {
+      await flood(pair, "ours");
+      await until("our side sends cookies", async () => (await pair.ours.report()).counters.handshakeCookieSent > 400 || "too few");
+      const messages = await handshakesUntilPinged(pair, "stock");
+      assert.deepEqual(messages.slice(0, 4), ["stock 148", "ours 64", "stock 148", "ours 92"]);
+      assert.deepEqual(await ping(pair.ours.host, INNER.stock.v4, { count: 20 }), allInOrder(20));
+      const [{ counters }, drops] = [await pair.ours.report(), await pair.ours.drops()];
+      assert.ok(drops.length < counters.handshakeCookieSent / 2, `${drops.length} of the flood came to JavaScript`);
+      assert.equal(counters.exceptionsLost, 0);
+    });
+  });
+
+  test("the stock side is flooded: our initiation gets a cookie and, when it is repeated, its response", async (t) => {
+    await withPair(t, { knowing: ["ours"], others: ["flood"] }, async (pair) => {
+      await flood(pair, "stock");
+      const messages = await handshakesUntilPinged(pair, "ours");
+      assert.deepEqual(messages.slice(0, 4), ["ours 148", "stock 64", "ours 148", "stock 92"]);
+      assert.deepEqual(await ping(pair.ours.host, INNER.stock.v4, { count: 20 }), allInOrder(20));
+      assert.deepEqual(await pair.ours.drops(), []);
+    });
+  });
+
+  test("the stock side is flooded and initiates: our response gets a cookie, and the answer to its next initiation is taken", async (t) => {
+    await withPair(t, { knowing: ["stock"], others: ["flood"] }, async (pair) => {
+      await flood(pair, "stock");
+      const messages = await handshakesUntilPinged(pair, "stock");
+      assert.deepEqual(messages.slice(0, 5), ["stock 148", "ours 92", "stock 64", "stock 148", "ours 92"]);
+      assert.deepEqual(await ping(pair.stock.host, INNER.ours.v4, { count: 20 }), allInOrder(20));
+      assert.deepEqual(await pair.ours.drops(), []);
+    });
+  });
+
+  test("a stock peer that gets another port, and then another address, is followed by its next packet", async (t) => {
+    await withPair(t, { ours: { isRoaming: true } }, async (pair) => {
+      const { ours, stock, lab, publicKeys } = pair;
+      assert.deepEqual(await ping(ours.host, INNER.stock.v4), [1]);
+      const port = PORTS.stock + 1_000;
+      const address = stock.host.address4.replace(/\.2$/, ".3");
+      const moves = [
+        { to: `${stock.host.address4}:${port}`, commands: [["wg", "set", stock.device, "listen-port", String(port)]] },
+        {
+          to: `${address}:${port}`,
+          commands: [
+            ["ip", "address", "del", `${stock.host.address4}/24`, "dev", "eth0"],
+            ["ip", "address", "add", `${address}/24`, "dev", "eth0"],
+            ["ip", "route", "replace", "default", "via", stock.host.address4.replace(/\.2$/, ".1")],
+            // wireguard-go would keep the source address that is gone until it misses answers.
+            ["wg", "set", stock.device, "peer", publicKeys.ours, "endpoint", outerEndpoint(lab, "ours")],
+          ],
+        },
+      ];
+      for (const { to, commands } of moves) {
+        for (const [command = "", ...args] of commands) assert.equal((await stock.host.run(command, args)).code, 0, args.join(" "));
+        const capture = (await lab.capture("ours")) ?? assert.fail("no tcpdump");
+        assert.deepEqual(await ping(stock.host, INNER.ours.v4, { count: 20 }), allInOrder(20), `now at ${to}`);
+        assert.deepEqual(await ping(ours.host, INNER.stock.v4, { count: 20 }), allInOrder(20), `now at ${to}`);
+        const sent = (await capturedDatagrams(capture)).filter(({ from }) => from === ours.host.address4);
+        assert.deepEqual([...new Set(sent.map((datagram) => `${datagram.to}:${datagram.toPort}`))], [to]);
+      }
+      assert.deepEqual(await ours.roles(), ["initiator"], "with the session that it had");
+    });
+  });
+});
+
+function otherEnd(end: End): End {
+  return end === "ours" ? "stock" : "ours";
+}
+
+/** Until the lab is closed. */
+async function flood({ lab, publicKeys }: Pair, target: End): Promise<void> {
+  const host = lab.host("flood");
+  assert.equal((await host.run("ip", ["route", "add", "local", SOURCES, "dev", "lo"])).code, 0);
+  const child = host.spawn(process.execPath, [
+    join(import.meta.dirname, "wireguard/flood.ts"),
+    outerEndpoint(lab, target),
+    publicKeys[target],
+  ]);
+  await new Promise<void>((resolve, reject) => {
+    child.stdout?.once("data", () => resolve());
+    child.once("exit", (code) => reject(new Error(`the flood ended with ${code}`)));
+  });
+}
+
+/** Who sent a handshake message of which size to the other end, until `from` got an answer through the tunnel. */
+async function handshakesUntilPinged({ lab, ours, stock }: Pair, from: End): Promise<readonly string[]> {
+  const capture = (await lab.capture("ours")) ?? assert.fail("no tcpdump");
+  const hosts = { ours: ours.host, stock: stock.host };
+  let tries = 0;
+  while ((await pingInVain(hosts[from], INNER[otherEnd(from)].v4)).length === 0) assert.ok(++tries < PATIENCE, "no session");
+  const names = new Map(Object.entries(hosts).map(([name, { address4 }]) => [address4, name]));
+  const between = (await capturedDatagrams(capture)).filter((datagram) => names.has(datagram.from) && names.has(datagram.to));
+  return between.filter(({ length }) => HANDSHAKES.includes(length)).map((datagram) => `${names.get(datagram.from)} ${datagram.length}`);
+}

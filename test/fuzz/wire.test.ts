@@ -1,0 +1,162 @@
+/** Datagrams, frames of the control plane and files of the store: everything of fixed layout. */
+import assert from "node:assert/strict";
+import { decodeHello, encodeHello, type GossipHello } from "../../packages/agent/src/control/gossip-hello.ts";
+import { decodeRecords, decodeSummary, encodeRecords, encodeSummary, SyncFault } from "../../packages/agent/src/control/record-sync.ts";
+import { frameDocument, unframeDocument } from "../../packages/agent/src/store/document-frame.ts";
+import type { Ip } from "../../packages/core/src/address/ip.ts";
+import { concatBytes } from "../../packages/core/src/bytes/bytes.ts";
+import { crypto, SampleNetwork } from "../../packages/core/src/membership/sample-network-fixture.ts";
+import { RecordSet } from "../../packages/core/src/records/record-set.ts";
+import { datagramKind, PROBE_MAGIC } from "../../packages/core/src/wire/datagram-kind.ts";
+import { decodeHandshakeMessage, encodeHandshakeMessage, type HandshakeMessage } from "../../packages/core/src/wire/handshake-message.ts";
+import {
+  decodeProbeBody,
+  decodeProbeFrame,
+  encodeProbeBody,
+  encodeProbeHeader,
+  PROBE_BODY_BYTES,
+  type ProbeBody,
+  type ProbeHeader,
+} from "../../packages/core/src/wire/probe.ts";
+import { type FuzzTarget, fuzz } from "./fuzz-target.ts";
+import { byteKind, mutateBytes } from "./mutate-bytes.ts";
+
+const fill = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
+
+const handshakes: readonly HandshakeMessage[] = [
+  {
+    type: "initiation",
+    senderIndex: 0xfedc_ba98,
+    ephemeral: fill(32, 1),
+    sealedStatic: fill(48, 2),
+    sealedTimestamp: fill(28, 3),
+    mac1: fill(16, 4),
+    mac2: fill(16, 5),
+  },
+  {
+    type: "response",
+    senderIndex: 1,
+    receiverIndex: 0xffff_ffff,
+    ephemeral: fill(32, 1),
+    sealedNothing: fill(16, 2),
+    mac1: fill(16, 4),
+    mac2: fill(16, 5),
+  },
+  { type: "cookie-reply", receiverIndex: 0x0102_0304, nonce: fill(24, 6), sealedCookie: fill(32, 7) },
+];
+const header: ProbeHeader = { keyId: fill(8, 1), bootId: fill(8, 2), counter: 0xfedc_ba98_7654_3210n };
+const probes = [PROBE_BODY_BYTES + 16, 1_400].map((length) => concatBytes(encodeProbeHeader(header), fill(length, 7)));
+const bodies: readonly ProbeBody[] = [
+  { type: "ping", transaction: fill(8, 1), purpose: "discover" },
+  { type: "pong", transaction: fill(8, 2), observed: { ip: "192.0.2.1" as Ip, port: 65_535 }, delayMicros: 0xffff_ffff },
+  { type: "pong", transaction: fill(8, 3), observed: { ip: "2001:db8::1" as Ip, port: 1 }, delayMicros: 0 },
+];
+
+const datagrams: readonly FuzzTarget<Uint8Array>[] = [
+  {
+    name: "kind of a datagram",
+    samples: [...handshakes.map(encodeHandshakeMessage), ...probes, Uint8Array.of(4, 0, 0, 0, ...fill(28, 1))],
+    read: (bytes) => {
+      const kind = datagramKind(bytes);
+      return kind === "unknown" ? undefined : kind;
+    },
+  },
+  {
+    name: "handshake message",
+    samples: handshakes.map(encodeHandshakeMessage),
+    read: (bytes) => taken(decodeHandshakeMessage(bytes)),
+    again: encodeHandshakeMessage,
+  },
+  {
+    name: "probe",
+    samples: probes,
+    // The caller has seen the magic.
+    read: (bytes) => (PROBE_MAGIC.every((byte, i) => bytes[i] === byte) ? taken(decodeProbeFrame(bytes)) : undefined),
+    again: (frame: { readonly header: ProbeHeader; readonly sealed: Uint8Array }) =>
+      concatBytes(encodeProbeHeader(frame.header), frame.sealed),
+    make: (random) => {
+      const bytes = mutateBytes(random, probes);
+      bytes.set(PROBE_MAGIC.subarray(0, bytes.length));
+      return bytes;
+    },
+  },
+  {
+    name: "body of a probe",
+    samples: bodies.map(encodeProbeBody),
+    // A PING may be longer, by zeros that mean nothing.
+    read: (bytes) => (bytes.length > PROBE_BODY_BYTES ? undefined : taken(decodeProbeBody(bytes))),
+    make: (random) => {
+      const bytes = new Uint8Array(PROBE_BODY_BYTES);
+      bytes.set(mutateBytes(random, bodies.map(encodeProbeBody)).subarray(0, PROBE_BODY_BYTES));
+      return bytes;
+    },
+  },
+];
+
+const network = new SampleNetwork();
+const someRecords = [network.statementBytes, network.admin("admin", 16), network.endpoint("admin")];
+const set = new RecordSet(crypto);
+for (const bytes of someRecords) set.put(network.open(bytes));
+const allBuckets = Array.from({ length: 256 }, (_, bucket) => bucket);
+const summary = set.summary(allBuckets);
+
+/** Their readers throw SyncFault, which ends the sync and costs the sender the link. */
+const syncFrames: readonly FuzzTarget<Uint8Array>[] = [
+  {
+    name: "sync frame of records",
+    samples: [encodeRecords(someRecords, false), encodeRecords(someRecords.slice(1), true), encodeRecords([], false)],
+    read: (frame) => decodeRecords(frame),
+    refuses: (error) => error instanceof SyncFault,
+    again: ({ records, hasMore }: ReturnType<typeof decodeRecords>) => encodeRecords(records, hasMore),
+  },
+  {
+    name: "sync frame of a summary, and what it asks for",
+    samples: [encodeSummary(allBuckets, summary), encodeSummary([3, 200], new Uint8Array())],
+    read: (frame) => {
+      const decoded = decodeSummary(frame, new Set(allBuckets));
+      return { ...decoded, missing: set.missingFrom(decoded.buckets, decoded.summary).length };
+    },
+    refuses: (error) => error instanceof SyncFault,
+    again: ({ buckets, summary: entries }: ReturnType<typeof decodeSummary>) => encodeSummary(buckets, entries),
+  },
+];
+
+const hello: readonly FuzzTarget<Uint8Array>[] = [
+  {
+    name: "question to a gossip neighbour",
+    samples: (["question", "answer"] as const).map((kind) => encodeHello({ kind, nonce: fill(16, 9) })),
+    read: decodeHello,
+    again: (value: GossipHello) => encodeHello(value),
+  },
+];
+
+const DOCUMENT = "records";
+const CHECKSUM_BYTES = 32;
+const documents = [frameDocument(DOCUMENT, fill(200, 3)), frameDocument(DOCUMENT, new Uint8Array())];
+
+const storeFrames: readonly FuzzTarget<Uint8Array>[] = [
+  {
+    name: "file of a document",
+    samples: documents,
+    read: (file) => {
+      const unframed = unframeDocument(DOCUMENT, file);
+      if (!unframed.ok) assert.match(unframed.reason, /^(?:is|has|does) /);
+      return unframed.ok ? unframed.payload : undefined;
+    },
+    again: (payload: Uint8Array) => frameDocument(DOCUMENT, payload),
+    /** Wrong inside, with the right checksum. */
+    make: (random) => {
+      const content = mutateBytes(
+        random,
+        documents.map((file) => file.subarray(0, file.length - CHECKSUM_BYTES)),
+      );
+      return concatBytes(content, crypto.sha256(content));
+    },
+  },
+];
+
+fuzz(byteKind, [...datagrams, ...syncFrames, ...hello, ...storeFrames]);
+
+function taken<T>(decoded: { readonly ok: true; readonly value: T } | { readonly ok: false }): T | undefined {
+  return decoded.ok ? decoded.value : undefined;
+}

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import type { CommandResult } from "@mesh/core/node";
+import type { SimMesh, SimNode } from "@mesh/core/testing";
+import { pairsOf, stateOf, untilAllReach, untilEqualRecords } from "./mesh-facts.ts";
+import { runSeeds } from "./run-seeds.ts";
+
+const CLEAN = { latency: 20, jitter: 10, loss: 0, duplication: 0 };
+/** Two hops of gossip and the write before it. */
+const HEARD_WITHIN = 1_000;
+const BACK_WITHIN = 3_000;
+
+runSeeds("a node that is stopped is left at once, not failed, and nobody looks for it until it is back", 20, ({ random, open }) => {
+  const mesh = open(CLEAN);
+  const nodes = meshOf(mesh, 4);
+  const gone = nodes[random.below(4)] ?? assert.fail();
+  const others = nodes.filter((node) => node !== gone);
+  untilAllReach(mesh, pairsOf(nodes), 10_000);
+  mesh.clock.advance(random.below(60_000));
+
+  gone.stop();
+  const isLeft = (): boolean => others.every((node) => stateOf(node, gone) === "left");
+  assert.ok(mesh.clock.advanceUntil(HEARD_WITHIN, isLeft, 20), others.map((node) => `${node.name}: ${stateOf(node, gone)}`).join());
+  mesh.clock.advance(5_000); // what was in flight is over
+  for (const node of others) node.effects.length = 0;
+  for (let i = 0; i < 30; i++) {
+    for (const node of others) node.send(gone);
+    mesh.clock.advance(1_000);
+  }
+  assert.ok(isLeft());
+  for (const node of others)
+    for (const effect of node.effects)
+      if (effect.type === "send-datagram") assert.notEqual(effect.to.ip, gone.ip, `${node.name} looks for a node that said goodbye`);
+
+  gone.restart();
+  const isAlive = (): boolean => others.every((node) => stateOf(node, gone) === "alive");
+  assert.ok(mesh.clock.advanceUntil(BACK_WITHIN, isAlive, 50), others.map((node) => `${node.name}: ${stateOf(node, gone)}`).join());
+  untilAllReach(mesh, pairsOf(nodes), 10_000);
+});
+
+runSeeds("a node that leaves is gone everywhere, its number is free again, and its key is not let in any more", 20, ({ random, open }) => {
+  const mesh = open(CLEAN);
+  const nodes = meshOf(mesh, 4);
+  const [founder] = nodes;
+  const leaver = nodes[1 + random.below(3)] ?? assert.fail();
+  assert.ok(founder !== undefined);
+  untilAllReach(mesh, pairsOf(nodes), 10_000);
+  const { number } = leaver.status().self;
+
+  const result = commanded(mesh, leaver, { isForced: false });
+  assert.ok(result.type === "leave" && result.leave.told > 0, JSON.stringify(result));
+  assert.ok(leaver.hasLeftOnDisk);
+  leaver.crash();
+  const others = nodes.filter((node) => node !== leaver);
+  const isForgotten = (): boolean => others.every((node) => stateOf(node, leaver) === "not a member");
+  assert.ok(mesh.clock.advanceUntil(HEARD_WITHIN, isForgotten, 20));
+  for (const node of others) assert.equal(node.table.peers.length, others.length - 1, `${node.name} keeps a slot for it`);
+
+  // Whoever finds its state and starts it: nobody listens.
+  leaver.restart();
+  mesh.clock.advance(20_000);
+  assert.ok(isForgotten());
+  leaver.crash();
+
+  const next = mesh.join("next", founder);
+  assert.equal(next.status().self.number, number);
+  untilEqualRecords(mesh, [...others, next], 70_000);
+  untilAllReach(mesh, pairsOf([...others, next]), 20_000);
+});
+
+runSeeds("killed in the middle of leaving, a node has left, or it has not: its state says which", 20, ({ random, open }) => {
+  const mesh = open(CLEAN);
+  const nodes = meshOf(mesh, 3);
+  const [, leaver, other] = nodes;
+  assert.ok(leaver !== undefined && other !== undefined);
+  untilAllReach(mesh, pairsOf(nodes), 10_000);
+
+  leaver.command({ type: "leave", isForced: false }, () => {});
+  mesh.clock.advance(random.next() * 10);
+  leaver.crash();
+  leaver.restart();
+  mesh.clock.advance(70_000);
+  if (leaver.hasLeftOnDisk) {
+    leaver.crash();
+    mesh.clock.advance(70_000);
+    return;
+  }
+  assert.equal(stateOf(other, leaver), "alive", "told before it was written");
+  untilAllReach(mesh, pairsOf(nodes), 10_000);
+  untilEqualRecords(mesh, nodes, 70_000);
+});
+
+runSeeds("the root key does not leave by accident", 3, ({ open }) => {
+  const mesh = open(CLEAN);
+  const [founder, other] = meshOf(mesh, 2);
+  assert.ok(founder !== undefined && other !== undefined);
+  untilAllReach(mesh, pairsOf([founder, other]), 10_000);
+  const refused = commanded(mesh, founder, { isForced: false });
+  assert.ok(refused.type === "failed" && refused.error.code === "leave/holds-root");
+  assert.equal(stateOf(other, founder), "alive");
+  const left = commanded(mesh, founder, { isForced: true });
+  assert.equal(left.type, "leave");
+  mesh.clock.advance(HEARD_WITHIN);
+  assert.equal(stateOf(other, founder), "not a member");
+});
+
+function meshOf(mesh: SimMesh, size: number): readonly SimNode[] {
+  const founder = mesh.found("n0");
+  const nodes = [founder];
+  for (let i = 1; i < size; i++) nodes.push(mesh.join(`n${i}`, founder));
+  untilEqualRecords(mesh, nodes, 10_000);
+  return nodes;
+}
+
+function commanded(mesh: SimMesh, node: SimNode, options: { readonly isForced: boolean }): CommandResult {
+  let result: CommandResult | undefined;
+  node.command({ type: "leave", ...options }, (told) => {
+    result = told;
+  });
+  assert.ok(mesh.clock.advanceUntil(5_000, () => result !== undefined, 1));
+  return result ?? assert.fail();
+}
