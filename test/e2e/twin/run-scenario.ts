@@ -42,12 +42,15 @@ const OUTBOUND_ROUNDS = 6;
 /** Turns of the event loop without news after which a socket has nothing more: a turn reads at most 32 datagrams. */
 const QUIET_TURNS = 3;
 const FENCE_ADDRESS = Uint8Array.of(10, 254, 0, 1);
+/** Hosts that the fence's datagrams come from in turn: each has a budget of its own. */
+const FENCE_HOSTS = ["127.0.1.1", "127.0.1.2", "127.0.1.3", "127.0.1.4"] as const;
 
 class EngineRun {
   readonly #path: Datapath;
   readonly #tap: PacketTap;
   readonly #remotes: readonly Remote[];
   readonly #fence: Socket;
+  readonly #fenceHosts: readonly Remote[];
   readonly #fenceSession: RemoteSession = new RemoteSession(FENCE_SESSION);
   readonly #exceptions: DatapathException[];
   readonly #bell: Bell;
@@ -61,6 +64,7 @@ class EngineRun {
     readonly tap: PacketTap;
     readonly remotes: readonly Remote[];
     readonly fence: Socket;
+    readonly fenceHosts: readonly Remote[];
     readonly exceptions: DatapathException[];
     readonly bell: Bell;
   }) {
@@ -68,6 +72,7 @@ class EngineRun {
     this.#tap = parts.tap;
     this.#remotes = parts.remotes;
     this.#fence = parts.fence;
+    this.#fenceHosts = parts.fenceHosts;
     this.#exceptions = parts.exceptions;
     this.#bell = parts.bell;
     this.#fence.on("message", () => {
@@ -91,14 +96,14 @@ class EngineRun {
     const fence = createSocket("udp4").bind(0, "127.0.0.1");
     await once(fence, "listening");
     const remotes = await Promise.all(REMOTES.map((address) => Remote.open(address)));
-    const run = new EngineRun({ path, tap, remotes, fence, exceptions, bell });
+    const fenceHosts = await Promise.all(FENCE_HOSTS.map((address) => Remote.open(address)));
+    const run = new EngineRun({ path, tap, remotes, fence, fenceHosts, exceptions, bell });
     path.setHandshakeKey(OUR_PUBLIC_KEY);
     run.#publish(FIRST_TABLE);
     path.setEndpoint(FENCE_SLOT, run.#fenceEndpoint);
     run.#install(FENCE_SESSION);
     // Whoever was written to is no stranger.
-    for (const to of [run.#fenceEndpoint, ...remotes.map(({ endpoint }) => endpoint)])
-      path.sendDatagram(to, Buffer.from("216d7368", "hex"));
+    for (const { endpoint: to } of [...fenceHosts, ...remotes]) path.sendDatagram(to, Buffer.from("216d7368", "hex"));
     await run.#settle();
     await run.#take();
     return run;
@@ -115,7 +120,7 @@ class EngineRun {
   async close(): Promise<void> {
     this.#tap.close();
     this.#fence.close();
-    for (const remote of this.#remotes) remote.close();
+    for (const remote of [...this.#fenceHosts, ...this.#remotes]) remote.close();
     await this.#path.close();
   }
 
@@ -169,7 +174,7 @@ class EngineRun {
     const packet = fencePacket(mark);
     const probe = Buffer.concat([Buffer.from("216d7368", "hex"), mark]);
     this.#fence.send(this.#fenceSession.seal(packet), udpPort, "127.0.0.1");
-    this.#fence.send(probe, udpPort, "127.0.0.1");
+    await this.#fenceHosts[this.#fences % FENCE_HOSTS.length]?.send(probe, udpPort);
     const { received } = this.#tap;
     await this.#bell.until("the fence's packet is delivered", () => received.at(-1)?.equals(packet) === true);
     await this.#bell.until("the fence's datagram is handed over", () => this.#exceptions.some((exception) => isDatagram(exception, probe)));
@@ -195,7 +200,7 @@ class EngineRun {
     const exceptions = this.#exceptions.splice(0);
     const datagrams = await Promise.all(this.#remotes.map(async (remote) => (await takeAll(remote)).map(print).sort()));
     const handedOver = exceptions.flatMap((exception) =>
-      exception.type === "datagram" && exception.from.port !== this.#fenceEndpoint.port
+      exception.type === "datagram" && !FENCE_HOSTS.some((host) => host === exception.from.ip)
         ? [`${this.#nameOf(exception.from)} ${print(exception.bytes)}`]
         : [],
     );

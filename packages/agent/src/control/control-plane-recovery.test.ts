@@ -133,7 +133,7 @@ describe("control plane, after something went wrong", { concurrency: 4 }, () => 
     const [a, b] = [await member("often-a"), await member("often-b")];
     await link(a, b);
     for (let i = 0; i < 60; i++) await a.control.settle(1_000);
-    await eventually("counted", () => b.events.refusals("sync-fault") > 0);
+    await eventually("counted", () => b.events.refusals("member-limit") > 0);
     assert.deepEqual([a.events.count("link-down"), b.events.count("link-down")], [0, 0]);
   });
 });

@@ -12,6 +12,7 @@
 import { randomBytes } from "node:crypto";
 import type { Connection } from "@libp2p/interface";
 import {
+  beginsComparing,
   type Clock,
   type ControlEvent,
   type ControlPlane,
@@ -45,7 +46,6 @@ import { Refusals } from "./refusals.ts";
 import { SyncBar } from "./sync-bar.ts";
 import { SyncRounds } from "./sync-rounds.ts";
 import { MAX_SYNC_STREAMS, type StreamSync, SYNC_PROTOCOL, syncOverStream } from "./sync-stream.ts";
-import { beginsComparing } from "./sync-turn.ts";
 import { watchWake } from "./wake-watch.ts";
 
 export interface ControlPlaneOptions {
@@ -244,7 +244,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Op
       const from = nodeOf(remotePeer);
       if (from === undefined || bar.isBarred(from, clock.now())) return stream.abort(new Error("not synced with"));
       if (!syncPace.take(from, clock.now())) {
-        refusals.count("sync-fault");
+        refusals.count("member-limit");
         return stream.abort(new Error("too many syncs"));
       }
       const part = { isInitiator: false, signal: rounds.signal, open: () => Promise.resolve(stream) };

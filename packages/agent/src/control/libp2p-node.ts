@@ -89,7 +89,7 @@ export async function startLibp2p(options: Libp2pNodeOptions): Promise<Libp2pNod
   const { clock, refusals } = options;
   const guard = new StreamGuard({
     clock,
-    onRefused: (cause) => refusals.count(cause === "stream" ? "connection-limit" : "gossip-rejected"),
+    onRefused: () => refusals.count("member-limit"),
   });
   const libp2p = await createLibp2p({
     privateKey: await privateKeyOf(options.seed),
@@ -164,7 +164,7 @@ function memberGater({ isRemoved, deadline, clock, refusals }: Libp2pNodeOptions
       const node = nodeOf(peer);
       if (node === undefined || isRemoved(node)) return true;
       if (pace.take(node, clock.now())) return false;
-      refusals.blame(connection, "connection-limit");
+      refusals.blame(connection, "member-limit");
       return true;
     },
     // Not before the muxer is chosen: until then it is one of libp2p's upgrades under way.

@@ -1,6 +1,5 @@
-import type { Clock, Millis, NodeId } from "@mesh/core/ports";
+import { type Clock, type Millis, type NodeId, neighbourLongestAgo } from "@mesh/core/ports";
 import type { SyncOutcome } from "./record-sync.ts";
-import { neighbourLongestAgo } from "./sync-turn.ts";
 
 /** Loss of gossip is repaired within this time and the number of neighbours: each minute one of them is compared with. */
 export const ROUND_INTERVAL: Millis = 60_000;

@@ -223,7 +223,7 @@ export class MeshNode {
       case "host": {
         this.#host = event.host;
         this.#publisher.want(this.#endpoints());
-        return [this.#link()];
+        return [this.#link(), ...this.#peers.networkChanged(this.#now)];
       }
       case "traffic":
         return this.#farewell.isSaid ? [] : this.#peers.traffic(event.peers, this.#now);

@@ -4,7 +4,7 @@ import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
 import { SampleNetwork } from "../membership/sample-network-fixture.ts";
 import { MAX_ENDPOINTS } from "../records/endpoint-record.ts";
-import { EndpointPublisher, type OwnEndpoints, ownEndpoints, PUBLISH_INTERVAL } from "./own-endpoints.ts";
+import { EndpointPublisher, type OwnEndpoints, ownEndpoints, PUBLISH_BURST, PUBLISH_INTERVAL } from "./own-endpoints.ts";
 
 const { plan } = new SampleNetwork();
 const host = (...ips: readonly string[]): Parameters<typeof ownEndpoints>[1] => ({
@@ -30,18 +30,35 @@ test("no more endpoints than a record holds", () => {
   assert.equal(ownEndpoints(plan, many, { udp: 5_000, tcp: 5_001 }).udp.length, MAX_ENDPOINTS);
 });
 
-test("the first time at once, then not before the interval has passed, and then the last word only", () => {
+test("three times at once, then not before the interval has passed, and then the last word only", () => {
   const publisher = new EndpointPublisher();
   assert.equal(publisher.wakeAt(), undefined);
-  publisher.want(places(1));
-  assert.equal(publisher.wakeAt(), 0);
-  assert.deepEqual(publisher.takeDue(1_000), places(1));
-  publisher.want(places(2));
-  publisher.want(places(3));
+  for (let n = 1; n <= PUBLISH_BURST; n++) {
+    publisher.want(places(n));
+    assert.equal(publisher.wakeAt(), n < PUBLISH_BURST ? 0 : 1_000);
+    assert.deepEqual(publisher.takeDue(1_000), places(n));
+  }
+  publisher.want(places(8));
+  publisher.want(places(9));
   assert.equal(publisher.wakeAt(), 1_000 + PUBLISH_INTERVAL);
   assert.equal(publisher.takeDue(999 + PUBLISH_INTERVAL), undefined);
-  assert.deepEqual(publisher.takeDue(1_000 + PUBLISH_INTERVAL), places(3));
+  assert.deepEqual(publisher.takeDue(1_000 + PUBLISH_INTERVAL), places(9));
   assert.equal(publisher.wakeAt(), undefined);
+  publisher.want(places(1));
+  assert.equal(publisher.wakeAt(), 1_000 + 2 * PUBLISH_INTERVAL, "the pace is over the long run");
+});
+
+test("a host that has lost every address keeps what it said", () => {
+  const publisher = new EndpointPublisher();
+  publisher.want(places(1));
+  publisher.takeDue(0);
+  publisher.want({ udp: [], tcp: [] });
+  assert.equal(publisher.wakeAt(), undefined);
+  publisher.want(places(1));
+  assert.equal(publisher.wakeAt(), undefined, "it is back where it was");
+  publisher.want(places(2));
+  publisher.want({ udp: [], tcp: [] });
+  assert.equal(publisher.wakeAt(), undefined, "it is not at the place that was not told yet, either");
 });
 
 test("what is published already is not wanted again, unless someone holds another record in our name", () => {

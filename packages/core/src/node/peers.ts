@@ -143,6 +143,11 @@ export class Peers {
     return this.#pathOf(node, { type: "doubted" }, now);
   }
 
+  /** Our own addresses or routes changed. */
+  networkChanged(now: Millis): readonly NodeEffect[] {
+    return [...this.#peers.keys()].flatMap((slot) => this.#path(slot, { type: "network-changed" }, now));
+  }
+
   /** The peer said goodbye. */
   stopped(node: NodeId, now: Millis): readonly NodeEffect[] {
     return this.#pathOf(node, { type: "stopped" }, now);

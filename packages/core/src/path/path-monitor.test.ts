@@ -61,6 +61,7 @@ const ALL = ["discover 1", "discover 2"];
 // Row by row as in the table above PathState.
 const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly [PathEvent, readonly string[]]>>>> = {
   dormant: {
+    "own network changed": [{ type: "network-changed" }, ["dormant"]],
     wanted: [{ type: "wanted" }, ["probing", ...ALL]],
     answered: [answer, ["direct", "use 1"]],
     "heard from elsewhere": [{ type: "heard", from: Z }, ["probing", ...ALL, "discover 3"]],
@@ -69,6 +70,7 @@ const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly
     "new candidates": [{ type: "candidates", endpoints: [Z] }, ["dormant"]],
   },
   probing: {
+    "own network changed": [{ type: "network-changed" }, ["probing"]],
     wanted: [{ type: "wanted" }, ["probing"]],
     answered: [answer, ["direct", "use 1"]],
     "heard from elsewhere": [{ type: "heard", from: Z }, ["probing", "triggered 3"]],
@@ -83,12 +85,14 @@ const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly
     "answered elsewhere, faster by less than 5 ms": [{ type: "answered", endpoint: Y, rtt: 15.1 }, ["direct"]],
     "answered elsewhere, faster by 5 ms": [{ type: "answered", endpoint: Y, rtt: 15 }, ["direct", "use 2"]],
     "heard there": [{ type: "heard", from: X }, ["direct"]],
-    "heard from elsewhere": [{ type: "heard", from: Z }, ["direct", "triggered 3"]],
+    "heard from elsewhere": [{ type: "heard", from: Z }, ["direct", "heartbeat 1", "triggered 3"]],
+    "own network changed": [{ type: "network-changed" }, ["direct", "heartbeat 1"]],
     doubted: [{ type: "doubted" }, ["direct", "heartbeat 1"]],
     "timer before its time": [{ type: "timer" }, ["direct"]],
     "new candidates": [{ type: "candidates", endpoints: [Z] }, ["direct"]],
   },
   suspect: {
+    "own network changed": [{ type: "network-changed" }, ["suspect"]],
     wanted: [{ type: "wanted" }, ["suspect"]],
     answered: [answer, ["direct", "use 1"]],
     "answered elsewhere": [{ type: "answered", endpoint: Z, rtt: 900 }, ["direct", "use 3"]],
@@ -105,8 +109,10 @@ const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly
     "timer before its time": [{ type: "timer" }, ["failed"]],
     "new candidates": [{ type: "candidates", endpoints: [Z] }, ["probing", "discover 3"]],
     "candidates it had": [{ type: "candidates", endpoints: [Y] }, ["failed"]],
+    "own network changed": [{ type: "network-changed" }, ["probing", ...ALL]],
   },
   stopped: {
+    "own network changed": [{ type: "network-changed" }, ["stopped"]],
     wanted: [{ type: "wanted" }, ["stopped"]],
     answered: [answer, ["direct", "use 1"]],
     "heard from elsewhere": [{ type: "heard", from: Z }, ["probing", ...ALL, "discover 3"]],
@@ -130,6 +136,10 @@ test("a goodbye ends whatever was going on: nothing is tried, and old addresses 
 
 test("data for a dead peer is no flood: wanted counts again 5 s after the last try", () => {
   assert.deepEqual(step({ ...states.failed, triedAt: T - 4_999 }, { type: "wanted" }), ["failed"]);
+});
+
+test("what is heard from elsewhere while the path in use is asked already asks it no more often", () => {
+  assert.deepEqual(step({ ...direct, asked: 1, askedAt: T }, { type: "heard", from: Z }), ["direct", "triggered 3"]);
 });
 
 test("a path that is being asked gives way to any that answers", () => {

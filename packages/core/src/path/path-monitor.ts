@@ -35,7 +35,8 @@ const BETTER_RATIO = 0.9;
 //  suspect   stay          → direct           ask there      stay           ask all; → failed after SUSPECT_FOR
 //  failed    → probing (1) → direct           → probing      stay           → probing at retryAt
 //  stopped   stay          → direct           → probing      stay           —
-//  The peer's goodbye makes any of them stopped; endpoints that it publishes later make that dormant.
+//  The peer's goodbye makes any of them stopped; endpoints that it publishes later make that dormant. When our own network
+//  changed, a direct path is asked, so that the peer hears where we are now, and a failed one is tried at once.
 //  Traffic keeps a direct path fresh; what comes in on a failed one is taken as `wanted`: the peer is there again.
 //  (1) at most every FIRST_RETRY, so that data for a dead peer is no flood of probes
 export type PathState =
@@ -87,6 +88,8 @@ export type PathEvent =
   | { readonly type: "traffic"; readonly dataSentAt: Millis; readonly dataReceivedAt: Millis; readonly authenticatedReceivedAt: Millis }
   /** The peer said goodbye. */
   | { readonly type: "stopped" }
+  /** Our own addresses or routes changed: paths may have broken, or opened. */
+  | { readonly type: "network-changed" }
   /** The control link broke: the peer may be gone. */
   | { readonly type: "doubted" }
   | { readonly type: "timer" };
@@ -127,6 +130,10 @@ export function stepPath(peer: PeerPath, event: PathEvent, now: Millis): PathSte
 
     case "stopped":
       return { peer: { state: { name: "stopped" }, candidates: [] }, effects: [] };
+
+    case "network-changed":
+      if (peer.state.name === "failed") return probe(peer, now);
+      return peer.state.name === "direct" ? ask(peer.state, peer, now) : { peer, effects: [] };
 
     case "doubted":
       if (peer.state.name === "dormant") return probe(peer, now);
@@ -238,7 +245,9 @@ function heard(peer: PeerPath, from: Endpoint, now: Millis): PathStep {
   }
   const candidates = withLearned(peer.candidates, from);
   if (state.name === "dormant" || state.name === "failed" || state.name === "stopped") return probe({ ...peer, candidates }, now);
-  return { peer: { ...peer, candidates }, effects: [{ type: "ping", to: from, purpose: "triggered" }] };
+  // It may have moved: if the path in use is silent from now on, the answer from there takes over at once.
+  const asked = state.name === "direct" && state.asked === 0 ? ask(state, peer, now) : { peer, effects: [] };
+  return { peer: { ...asked.peer, candidates }, effects: [...asked.effects, { type: "ping", to: from, purpose: "triggered" }] };
 }
 
 function withTraffic(peer: PeerPath, traffic: Extract<PathEvent, { type: "traffic" }>): PeerPath {

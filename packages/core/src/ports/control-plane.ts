@@ -69,6 +69,8 @@ export type ControlRefusal =
   | "join-failed"
   /** A member that does not follow the sync protocol, or hands over a record that core rejects. */
   | "sync-fault"
+  /** A member that asks for more than its share: streams, syncs, bytes of gossip. */
+  | "member-limit"
   /** A gossiped record that core rejects. */
   | "gossip-rejected";
 
@@ -104,3 +106,4 @@ export { equalBytes } from "../bytes/bytes.ts";
 export { MAX_RECORD_BYTES } from "../records/envelope.ts";
 export { MAX_JOIN_REQUEST_BYTES, MAX_JOIN_RESPONSE_BYTES } from "../records/join-bounds.ts";
 export { SUMMARY_ENTRY_BYTES } from "../records/record-set.ts";
+export { beginsComparing, neighbourLongestAgo } from "../records/sync-turn.ts";

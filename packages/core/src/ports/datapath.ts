@@ -162,7 +162,7 @@ export const DATAPATH_COUNTERS = [
   "exceptionsLost", // the ring to JavaScript was full
   "handshakeNotForUs", // no valid MAC1
   "handshakeCookieSent", // under load and without a valid MAC2: answered with a cookie
-  "sourceOverBudget", // more than HANDSHAKES_PER_SOURCE or DATAGRAMS_PER_SOURCE
+  "sourceOverBudget", // more than HANDSHAKES_PER_SOURCE or DATAGRAMS_PER_SOURCE, or than strangers' share of the native engine
 ] as const;
 
 export type DatapathCounter = (typeof DATAPATH_COUNTERS)[number];

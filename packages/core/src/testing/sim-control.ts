@@ -3,6 +3,7 @@ import { formatHex } from "../bytes/hex.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { ControlEvent, ControlQueries, JoinId } from "../ports/control-plane.ts";
+import { neighbourLongestAgo } from "../records/sync-turn.ts";
 import { type Millis, minutes, seconds } from "../time/millis.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 import type { SimClock } from "./sim-clock.ts";
@@ -31,6 +32,7 @@ export class SimControl {
   readonly #members = new Map<NodeId, SimControlMember>();
   readonly #wanted = new Map<NodeId, Map<NodeId, readonly Endpoint[]>>();
   readonly #links = new Set<string>();
+  readonly #comparedAt = new Map<string, Millis>();
   readonly #heard = new Map<NodeId, Set<string>>();
   #lastJoin = 0;
   readonly #joins = new Map<string, (response: Uint8Array | undefined) => void>();
@@ -183,12 +185,13 @@ export class SimControl {
   }
 
   #syncWithNeighbour(member: SimControlMember): void {
-    const neighbour = this.#random.pick(this.#neighbours(member.id));
+    const neighbour = neighbourLongestAgo(this.#neighbours(member.id), ({ id }) => this.#comparedAt.get(linkOf(member.id, id)));
     if (neighbour !== undefined) this.#sync(member, neighbour);
   }
 
   /** Anti-entropy in one step; the real exchange takes up to four rounds (agent/control/record-sync). */
   #sync(a: SimControlMember, b: SimControlMember): void {
+    this.#comparedAt.set(linkOf(a.id, b.id), this.#clock.now());
     this.#later(() => {
       if (!this.#isUp(a.id, b.id)) return;
       const [ours, theirs] = [a.queries.digest, b.queries.digest];

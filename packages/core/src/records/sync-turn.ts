@@ -1,4 +1,5 @@
-import type { Millis, NodeId } from "@mesh/core/ports";
+import type { NodeId } from "../ids/node-id.ts";
+import type { Millis } from "../time/millis.ts";
 
 /**
  * Whose turn it is to be compared with: the neighbour with whom it is longest ago; one never compared with before all others, and of

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { nodeId } from "@mesh/core/ports";
-import { SeededRandom } from "@mesh/core/testing";
+import { nodeId } from "../ids/node-id.ts";
+import { SeededRandom } from "../testing/seeded-random.ts";
 import { beginsComparing, neighbourLongestAgo } from "./sync-turn.ts";
 
 describe("turn to sync", () => {
