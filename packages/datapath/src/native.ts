@@ -19,6 +19,7 @@ import type {
 import { builtAddonPath } from "../build.mjs";
 import type { Addon, AddonHandle } from "./addon.ts";
 import { checkSlot, decodeExceptions, encodeEndpoint, encodeTable, readCounters, readTraffic, STATS_WORDS } from "./addon-codec.ts";
+import { portTaken, tunRefused, unavailable } from "./open-fault.ts";
 
 /** Room for the exceptions of one batch: 42 datagrams of the largest size, hundreds of handshakes. */
 const BATCH_BYTES = 65_536;
@@ -148,16 +149,16 @@ function loadAddon(): Addon {
   if (loaded !== undefined) return loaded;
   const prebuilt = fileURLToPath(new URL(`../prebuilds/${process.platform}-${process.arch}/mesh_datapath.node`, import.meta.url));
   const path = [prebuilt, builtAddonPath()].find((candidate) => existsSync(candidate));
-  if (path === undefined) throw unavailable("the packet engine is not built");
+  if (path === undefined) throw notLoaded("the packet engine is not built");
   try {
     loaded = createRequire(import.meta.url)(path) as Addon;
   } catch (cause) {
-    throw unavailable(`${path} cannot be loaded`, cause);
+    throw notLoaded(`${path} cannot be loaded`, cause);
   }
   return loaded;
 }
 
-function unavailable(reason: string, cause?: unknown): MeshError {
+function notLoaded(reason: string, cause?: unknown): MeshError {
   return new MeshError(
     "datapath/unavailable",
     `Packets cannot be carried: ${reason}.`,
@@ -173,31 +174,10 @@ function unavailable(reason: string, cause?: unknown): MeshError {
 function explain(error: unknown, options: DatapathOptions): unknown {
   if (!(error instanceof Error) || !("code" in error) || !("errno" in error) || typeof error.errno !== "number") return error;
   const errno = error.errno === 0 ? "unknown" : getSystemErrorName(-error.errno);
-  const device = options.tunName;
-  if (error.code === "udp" && errno === "EADDRINUSE") {
-    const port = options.udpPort;
-    const hint = "Stop the program that has it (ss -ulpn shows which), or choose another port with --udp-port.";
-    return new MeshError("datapath/port-taken", `UDP port ${port} is in use.`, { port }, { hint });
-  }
-  if (error.code === "tun") return explainTun(device, errno);
-  const isAead = error.code === "aead";
-  const reason = isAead ? "this Node has no OpenSSL 3 with ChaCha20-Poly1305" : `${error.code}: ${errno}`;
-  const hint = isAead ? "Use the Node that pnpm installs: ./mesh does." : "The system refuses; the manual page errno(3) explains the name.";
+  if (error.code === "udp" && errno === "EADDRINUSE") return portTaken(options.udpPort);
+  if (error.code === "tun") return tunRefused(options.tunName, errno);
+  if (error.code !== "aead") return unavailable(`${error.code}: ${errno}`);
+  const reason = "this Node has no OpenSSL 3 with ChaCha20-Poly1305";
+  const hint = "Use the Node that pnpm installs: ./mesh does.";
   return new MeshError("datapath/unavailable", `The packet engine cannot start: ${reason}.`, { reason }, { hint });
-}
-
-function explainTun(device: string, errno: string): MeshError {
-  if (errno === "EBUSY") {
-    const hint = `Another agent may have it, or remove it: ip link delete ${device}. Or choose another name with --tun.`;
-    return new MeshError("datapath/tun-taken", `A network device named ${device} exists already.`, { device }, { hint });
-  }
-  if (errno === "EPERM" || errno === "EACCES") {
-    const action = `make the network device ${device}`;
-    return new MeshError("host/not-root", `Root is needed to ${action}.`, { action }, { hint: "Run it with sudo." });
-  }
-  const isMissing = errno === "ENOENT" || errno === "ENODEV" || errno === "ENXIO";
-  const hint = isMissing
-    ? "Load the driver with modprobe tun; a container needs --device /dev/net/tun."
-    : "A device's name has 1 to 15 characters without spaces, slashes and percent signs.";
-  return new MeshError("datapath/tun-failed", `The network device ${device} cannot be made (${errno}).`, { device, errno }, { hint });
 }

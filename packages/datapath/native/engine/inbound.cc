@@ -130,7 +130,10 @@ void Inbound::authenticated(Session& session, const Endpoint& from, bool is_data
   if (is_data) shared_.stats.set(peer.slot, Stamp::data_received_at, now_);
   if (snapshot_->is_roaming(peer.slot)) roam(peer, from);
   const bool confirms = !session.is_initiator && !session.confirmed.load(std::memory_order_relaxed) && peer.next.load() == &session;
-  if (confirms) confirm(session);
+  if (!confirms) return;
+  // From here on what waited can leave: to where the peer is now.
+  follow_moves();
+  confirm(session);
 }
 
 void Inbound::roam(Peer& peer, const Endpoint& from) {
