@@ -38,7 +38,7 @@ const records: Readonly<Record<keyof typeof RECORD_KINDS | "unknown", readonly U
   endpoint: [network.endpoint("member", { udp, tcp: udp.slice(1) }), network.endpoint("member")],
   unknown: [signRecord(crypto, keyOf("member"), { kind: 77, subject: Uint8Array.of(1), sequence: 3, body: ["new", [[1], null]] })],
 };
-const everyRecord = Object.values(records).flat();
+const someRecords = [network.statementBytes, certificate];
 
 function recordTarget(kind: string, samples: readonly Uint8Array[]): FuzzTarget<Uint8Array> {
   const opener = new RecordOpener(believing);
@@ -123,7 +123,7 @@ fuzz(byteKind, [
   fieldsTarget({
     name: "join response",
     samples: [
-      encodeJoinResponse({ outcome: "admitted", certificate, records: everyRecord }),
+      encodeJoinResponse({ outcome: "admitted", certificate, records: someRecords }),
       ...JOIN_REFUSALS.map((reason) => encodeJoinResponse({ outcome: "refused", reason })),
     ],
     read: (bytes) => taken(decodeJoinResponse(bytes)),
@@ -140,7 +140,7 @@ fuzz(byteKind, [
   }),
   fieldsTarget({
     name: "records document",
-    samples: [encodeRecords(everyRecord), encodeRecords([])],
+    samples: [encodeRecords(someRecords), encodeRecords([])],
     read: (bytes) => taken(decodeRecords(bytes)),
     again: encodeRecords,
   }),

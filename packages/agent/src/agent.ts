@@ -379,6 +379,8 @@ class Agent {
         this.#lastWrite = store.write(effect.document, effect.bytes).then(
           () => driver.dispatch({ type: "persisted", id: effect.id }),
           (error: unknown) => {
+            // Whoever waits for a command hears the reason, not only that the connection is closed.
+            if (error instanceof MeshError) for (const resolve of this.#commands.values()) resolve({ type: "failed", error });
             void shutdown.fail(error);
           },
         );

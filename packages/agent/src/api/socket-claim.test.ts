@@ -89,6 +89,9 @@ for (const leftover of [true, false]) {
 test("what a killed starter left is removed, and no other file that only looks like it", async () => {
   mkdirSync(`${socket}.abcdef`);
   await leaveDead(`${socket}.abcdef/claim`);
+  mkdirSync(`${socket}.before`);
+  mkdirSync(`${socket}.bound1`);
+  await leaveDead(`${socket}.bound1/new`);
   mkdirSync(`${socket}.backup-of-mine`);
   writeFileSync(`${socket}.123456`, "a file");
   await claim();

@@ -10,13 +10,15 @@
  *  2. once listening, rename to `<socket>.XXXXXX/claim`: a claim that exists either answers or is dead for good;
  *  3. look at all other claims, then at the socket itself. An answering socket is a running agent. An answering claim is
  *     another starter: the lower name goes on, the other withdraws, so that one of them comes through;
- *  4. nobody else answers: rename the claim over the socket, which replaces a leftover in the same step.
+ *  4. nobody else answers: rename the claim over the socket, which replaces a leftover in the same step;
+ *  5. remove what is beside the socket without a claim: of starters that were killed before step 2 or after step 4. One that is only
+ *     about to announce itself finds its directory gone, and so that somebody else has the socket.
  *
  * Of two starters the later one to look sees the other, because each announces before it looks and answers until it ends;
  * a claim that is renamed between the two looks of step 3 is found by the second. The kernel ends a dead process's
  * answering, so no lock outlives its holder, and a dead claim can be removed by anybody.
  */
-import { chmod, chown, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, unlink } from "node:fs/promises";
+import { chmod, chown, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, rmdir, unlink } from "node:fs/promises";
 import { connect, type Server } from "node:net";
 import { basename, dirname, join } from "node:path";
 import { MeshError } from "@mesh/core/errors";
@@ -65,10 +67,11 @@ export async function claimSocket(server: Server, options: ClaimOptions): Promis
     await waitUntilAlone(basename(directory), options);
     const { ino } = await lstat(join(directory, "claim"));
     await rename(join(directory, "claim"), socket);
+    await removeUnclaimed(basename(directory), socket);
     return { release: () => removeIf(socket, ino) };
   } catch (error) {
     server.close();
-    throw error;
+    throw hasCode(error, "ENOENT") ? alreadyRunning(socket) : error;
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
@@ -85,12 +88,30 @@ async function waitUntilAlone(ownName: string, { socket, clock }: ClaimOptions):
   throw alreadyRunning(socket);
 }
 
-async function answeringClaims(ownName: string, socket: string): Promise<readonly string[]> {
+/** Of other starters, dead or alive. */
+async function claimDirectories(ownName: string, socket: string): Promise<readonly string[]> {
   const prefix = `${basename(socket)}.`;
   const names = await readdir(dirname(socket));
+  return names.filter((name) => name !== ownName && name.startsWith(prefix) && name.length === prefix.length + 6);
+}
+
+/** Called by who has the socket. */
+async function removeUnclaimed(ownName: string, socket: string): Promise<void> {
+  for (const name of await claimDirectories(ownName, socket)) {
+    const directory = join(dirname(socket), name);
+    if ((await probe(join(directory, "claim"))) !== "absent") continue;
+    try {
+      await rm(join(directory, "new"), { force: true });
+      await rmdir(directory);
+    } catch {
+      // A file, or a directory with something else in it: it only looks like one of ours.
+    }
+  }
+}
+
+async function answeringClaims(ownName: string, socket: string): Promise<readonly string[]> {
   const answering: string[] = [];
-  for (const name of names) {
-    if (name === ownName || !name.startsWith(prefix) || name.length !== prefix.length + 6) continue;
+  for (const name of await claimDirectories(ownName, socket)) {
     const directory = join(dirname(socket), name);
     const outcome = await probe(join(directory, "claim"));
     if (outcome === "answers") answering.push(name);

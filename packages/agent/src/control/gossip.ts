@@ -29,8 +29,9 @@ const MAX_QUEUED_BYTES = 1_048_576;
 
 /**
  * Rejected records are all that counts for or against a peer: 9 in a few seconds, and it is not listened to
- * (-n² below -80); one less in ten each second, so that it is forgiven within a minute. The defaults also blame peers
- * that are quiet, which here they mostly are.
+ * (-n² below -80); one less in ten each second, so that it is forgiven within a minute. The router looks at this once in 128
+ * messages, and a peer that links anew begins anew: what bounds the work a member makes is its pace (stream-guard.ts). The
+ * defaults also blame peers that are quiet, which here they mostly are.
  */
 const BLAME: TopicScoreParams = createTopicScoreParams({
   topicWeight: 1,

@@ -151,13 +151,14 @@ function ruleWords({ priority, selector, table }: RuleChange): string {
 type Check = (value: unknown) => boolean;
 
 /** Their parts become words of commands: no blank, no sign that a program could read as something else. */
-const device: Check = matching(/^[^\s/:;]{1,15}$/);
+const device: Check = matching(/^\w[\w.-]{0,14}$/);
 const words: Check = matching(/^[\w.:/ -]{1,200}$/);
 const value: Check = matching(/^[\w.:\t -]{0,200}$/);
 const prefix: Check = (text) => typeof text === "string" && parsePrefix(text) !== undefined;
 const ip: Check = (text) => typeof text === "string" && parseIp(text) !== undefined;
 const address: Check = (text) => {
-  const [, host = "", length = ""] = /^([^/]+)\/(\d{1,3})$/.exec(String(text)) ?? [];
+  if (typeof text !== "string") return false;
+  const [, host = "", length = ""] = /^([^/]+)\/(\d{1,3})$/.exec(text) ?? [];
   const parsed = parseIp(host);
   return parsed !== undefined && Number(length) <= addressBits(ipFamily(parsed));
 };

@@ -43,7 +43,7 @@ export class DocumentWriter {
   }
 
   async #replace(bytes: Uint8Array): Promise<void> {
-    const fresh = `${this.#path}.new`;
+    const fresh = freshPath(this.#path);
     await this.#files.remove(fresh);
     try {
       await fill(await this.#files.create(fresh), bytes);
@@ -55,6 +55,11 @@ export class DocumentWriter {
     }
     await this.#files.syncDirectory(dirname(this.#path));
   }
+}
+
+/** Where the bytes are until they replace the file. */
+export function freshPath(path: string): string {
+  return `${path}.new`;
 }
 
 interface PendingWrite {

@@ -3,7 +3,7 @@ import { STATE_FILES } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import type { Store, StoreDocument } from "@mesh/core/ports";
 import { frameDocument, MAX_DOCUMENT_BYTES, unframeDocument } from "./document-frame.ts";
-import { DocumentWriter } from "./document-writer.ts";
+import { DocumentWriter, freshPath } from "./document-writer.ts";
 import { makeStateDirectory } from "./state-directory.ts";
 import { diskFiles, type StateFiles } from "./state-files.ts";
 import { writeFailure } from "./write-failure.ts";
@@ -17,9 +17,10 @@ const REMEDIES: Readonly<Record<StoreDocument, string>> = {
   host: "See what an earlier run left on this host (`nft list tables`, `ip route show proto 109`), undo it by hand, and remove the file.",
 };
 
-/** Makes the directory where needed. MeshError when it is not safe to keep keys in. The directory is this process's alone. */
+/** Makes the directory where needed, and removes what a write that was killed left in it. MeshError when it is not safe to keep keys in. The directory is this process's alone. */
 export async function openStore(directory: string): Promise<Store> {
   await makeStateDirectory(directory);
+  for (const file of Object.values(STATE_FILES)) await diskFiles.remove(freshPath(join(directory, file)));
   return new FileStore(directory, diskFiles);
 }
 

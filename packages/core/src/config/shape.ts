@@ -102,5 +102,9 @@ function asObject(value: unknown, path: string): Readonly<Record<string, unknown
 }
 
 function join(path: string, key: string): string {
-  return path === "" ? key : `${path}.${key}`;
+  const shown = key.length > MAX_KEY_SHOWN ? `${key.slice(0, MAX_KEY_SHOWN)}…` : key;
+  return path === "" ? shown : `${path}.${shown}`;
 }
+
+/** Characters of a key that an error quotes: whoever sends it chose it. */
+const MAX_KEY_SHOWN = 64;
