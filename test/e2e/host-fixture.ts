@@ -230,9 +230,12 @@ export class Driver {
     return this.logged("tunnel device is as planned").map((line) => Number(line["changes"]));
   }
 
-  logged(msg: string): Record<string, unknown>[] {
+  /** Lines that say this, in their message or as its reason. */
+  logged(text: string): Record<string, unknown>[] {
     const lines = readFileSync(this.#log, "utf8").trim().split("\n").filter(Boolean);
-    return lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter((line) => String(line["msg"]).includes(msg));
+    return lines
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter((line) => `${line["msg"]} ${line["reason"]}`.includes(text));
   }
 
   /** Waits for a report that holds the text. */

@@ -72,7 +72,9 @@ test("killed with -9 and started again, an agent is who it was, and its traffic 
         `${agent.name}: up after ${Math.round(upAt - startedAt)} ms, ping answered after ${Math.round(performance.now() - startedAt)} ms`,
       );
       assert.ok(performance.now() - upAt < 3_000, "traffic within 3 s of the start's end");
-      assert.deepEqual({ ...after.self, startedAt: 0 }, { ...before.self, startedAt: 0 });
+      // Where peers saw it is not who it is: which of them have said so by now is chance.
+      const lasting = { startedAt: 0, seenAs: [] };
+      assert.deepEqual({ ...after.self, ...lasting }, { ...before.self, ...lasting });
       assert.equal(after.tunnel.udpPort, before.tunnel.udpPort);
       assert.deepEqual(after.control.listen, before.control.listen);
       assert.deepEqual(after.peers.map(({ id }) => id).sort(), before.peers.map(({ id }) => id).sort());
@@ -132,10 +134,9 @@ test("`mesh down` leaves nothing on the host, and the others say what became of 
     await last.down();
     assert.equal(await hostState(last.host), before);
     assert.equal(last.pid(), undefined);
-    await untilNoticed(first, last.name);
-    await until("it is called failed, with a reason", async () => {
+    await until("it is called left, with a reason", async () => {
       const peer = (await first.peers()).find(({ name }) => name === last.name);
-      return (peer?.state === "failed" && /no answer for/.test(peer.path)) || `${peer?.state}, ${peer?.path}`;
+      return (peer?.state === "left" && peer.path === "stopped") || `${peer?.state}, ${peer?.path}`;
     });
   });
 });

@@ -103,6 +103,41 @@ runSeeds("the root key does not leave by accident", 3, ({ open }) => {
   assert.equal(stateOf(other, founder), "not a member");
 });
 
+runSeeds("nobody leaves unheard, and who asks twice waits for the same answer", 3, ({ open }) => {
+  const mesh = open(CLEAN);
+  const [, leaver] = meshOf(mesh, 2);
+  assert.ok(leaver !== undefined);
+  untilAllReach(mesh, pairsOf(mesh.nodes), 10_000);
+  mesh.network.cut("n0", "n1");
+  mesh.clock.advance(30_000);
+  const refused = commanded(mesh, leaver, { isForced: false });
+  assert.ok(refused.type === "failed" && refused.error.code === "leave/unheard", JSON.stringify(refused));
+  assert.equal(leaver.hasLeftOnDisk, false);
+
+  const told: string[] = [];
+  const note = (result: CommandResult): void => void told.push(result.type);
+  leaver.command({ type: "leave", isForced: true }, note);
+  leaver.command({ type: "leave", isForced: true }, note);
+  assert.deepEqual(told, []);
+  leaver.stop();
+  assert.ok(leaver.isRunning, "it ends when the others were told");
+  mesh.clock.advance(5_000);
+  assert.deepEqual(told, ["leave", "leave"]);
+  assert.equal(leaver.isRunning, false);
+});
+
+runSeeds("an agent that ends against its will is not said to have left", 3, ({ open }) => {
+  const mesh = open(CLEAN);
+  const [other, broken] = meshOf(mesh, 2);
+  assert.ok(other !== undefined && broken !== undefined);
+  untilAllReach(mesh, pairsOf(mesh.nodes), 10_000);
+  broken.dispatch({ type: "stopping", isWanted: false });
+  assert.equal(broken.isRunning, false);
+  other.send(broken);
+  mesh.clock.advance(30_000);
+  assert.equal(stateOf(other, broken), "failed");
+});
+
 function meshOf(mesh: SimMesh, size: number): readonly SimNode[] {
   const founder = mesh.found("n0");
   const nodes = [founder];

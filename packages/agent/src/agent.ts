@@ -37,7 +37,7 @@ import { openLog } from "./runtime/log.ts";
 import { NodeDriver } from "./runtime/node-driver.ts";
 import { type ProcessEvents, Shutdown } from "./runtime/shutdown.ts";
 import { type NodeDocuments, readNodeDocuments } from "./store/node-documents.ts";
-import { discardStateDirectory, stateDirectoryExists } from "./store/state-directory.ts";
+import { discardMembership, discardStateDirectory, stateDirectoryExists } from "./store/state-directory.ts";
 import { openStore } from "./store/store.ts";
 
 export interface AgentOptions {
@@ -115,6 +115,8 @@ class Agent {
   /** The node has said its goodbye. */
   readonly #stopped = Promise.withResolvers<void>();
   #hasLeft = false;
+  /** Until it is, the journal says what is left to undo, and `mesh clean` needs it. */
+  #isHostUndone = false;
   /** Must a failure leave what is stored? Settled as soon as it is known; the first answer stands. */
   readonly #keepsState = Promise.withResolvers<boolean>();
 
@@ -139,16 +141,23 @@ class Agent {
     shutdown.add("state of no use", () => this.#discardUseless());
     const journal = { read: () => store.read("host"), write: (bytes: Uint8Array) => store.write("host", bytes) };
     const host = openHostNetwork({ log: log.child({ part: "host" }), clock, journal });
-    await host.undo().catch((err: unknown) => {
+    try {
+      await host.undo();
+      this.#isHostUndone = true;
+    } catch (err) {
       if (order.command === "clean" || !(err instanceof MeshError)) throw err;
       log.error({ err }, "not everything that an earlier run changed on this host could be undone");
-    });
+    }
     // Whatever state the membership is in: it is neither read nor changed.
     if (order.command === "clean") return this.#keepsState.resolve(!this.#parts.isNew);
     const before = await readNodeDocuments(store, files.directory, (reason) => log.warn({ reason }, "records lost, to be learnt again"));
     if (before !== undefined) this.#keepsState.resolve(true);
     this.#checkBefore(before);
-    shutdown.add("host", () => host.undo());
+    this.#isHostUndone = false;
+    shutdown.add("host", async () => {
+      await host.undo();
+      this.#isHostUndone = true;
+    });
     const data = openDataPlane({
       tunName: order.tunName,
       mtu: TUNNEL_MTU,
@@ -192,7 +201,7 @@ class Agent {
     shutdown.add("control", () => control.close());
     this.#running = { node, driver, data, control, host };
     shutdown.add("node", async () => {
-      driver.dispatch({ type: "stopping" });
+      driver.dispatch({ type: "stopping", isWanted: !shutdown.hasFailed });
       await this.#stopped.promise;
       await this.#lastWrite;
       driver.stop();
@@ -271,6 +280,7 @@ class Agent {
     const { isNew, files } = this.#parts;
     const isUseless = this.#hasLeft || (isNew && !(await this.#keepsState.promise));
     if (!isUseless) return;
+    if (this.#hasLeft && !this.#isHostUndone) return await discardMembership(files.directory);
     this.#parts.closeLog();
     await discardStateDirectory(files.directory);
   }

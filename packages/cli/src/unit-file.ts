@@ -39,15 +39,14 @@ export function renderUnit({ runtime, command, stateRoot, isHidden }: UnitOption
 Description=Mesh network %i
 Wants=network-online.target
 After=network-online.target
-# An agent that cannot start (its state is damaged, its port is taken) is given up after ten attempts in five minutes.
-StartLimitIntervalSec=300
-StartLimitBurst=10
+# An agent that cannot start (its disk is full, its port is taken) is tried for ever: what is in its way may go.
+StartLimitIntervalSec=0
 
 [Service]
 Type=exec
 ExecStart=${words.join(" ")} --network %i
 Restart=on-failure
-RestartSec=2
+RestartSec=10
 # The command passes the signal on to the agent, once; a second one would end the agent before it has undone its changes.
 KillMode=mixed
 TimeoutStopSec=20

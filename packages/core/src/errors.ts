@@ -27,6 +27,8 @@ interface ErrorDetails {
   "invite/not-admin": Record<string, never>;
   /** Leaving would destroy the only copy of the root key that is known here. */
   "leave/holds-root": Record<string, never>;
+  /** No member is linked that could pass it on. */
+  "leave/unheard": Record<string, never>;
   "peer/unknown": { readonly wanted: string };
 }
 

@@ -61,6 +61,11 @@ export class Shutdown {
     this.#parts.push({ name, close, timeout });
   }
 
+  /** It began, or goes on, because of an error. */
+  get hasFailed(): boolean {
+    return this.#exitCode === EXIT_FAILED;
+  }
+
   /** Because somebody wants it. Resolves when `exit` was called; the same shutdown for every caller. */
   stop(reason: string): Promise<void> {
     if (this.#done === undefined) this.#options.log.info({ reason }, "stopping");

@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { access, chmod, mkdir, rm, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
+import { STATE_FILES } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import { diskFiles } from "./state-files.ts";
 import { writeFailure } from "./write-failure.ts";
@@ -41,7 +42,13 @@ export async function stateDirectoryExists(directory: string): Promise<boolean> 
   );
 }
 
-/** Removes a state directory that this process made and that holds no membership. */
+/** Removes keys and membership; the journal of the host and the log stay. */
+export async function discardMembership(directory: string): Promise<void> {
+  const { host: _, ...membership } = STATE_FILES;
+  for (const file of Object.values(membership)) await diskFiles.remove(join(directory, file));
+}
+
+/** Removes a state directory that holds no membership, or one that has ended. */
 export async function discardStateDirectory(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true });
 }

@@ -63,7 +63,7 @@ export const api: Api = {
   ping: { method: "POST", path: "/v1/ping", request: object({ target: text }), response: pingShape },
   /**
    * Ends this node's membership for good: its removal is signed and told, then keys and state are deleted. Answered when it is
-   * durable and on its way; the socket closes when everything is undone. MeshError `leave/holds-root` unless forced.
+   * durable and on its way; the socket closes when everything is undone. MeshError `leave/holds-root` or `leave/unheard` unless forced.
    */
   leave: { method: "POST", path: "/v1/leave", request: object({ force: optional(flag) }), response: leaveShape },
   /** Answered before the agent stops; the socket closes when everything is undone. */

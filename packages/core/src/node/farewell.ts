@@ -22,6 +22,8 @@ export interface FarewellSurroundings {
   readonly trust: Trust;
   readonly holdsRoot: boolean;
   isMember(): boolean;
+  /** A member is linked, or there is no other. */
+  isHeard(): boolean;
   wallNow(): Millis;
   /** For a record of its own that is to replace whatever it said before. */
   nextSequence(): number;
@@ -46,10 +48,11 @@ interface FarewellChange {
  */
 export class Farewell {
   readonly #node: FarewellSurroundings;
-  readonly #waiting = new Map<number, (members: number) => readonly NodeEffect[]>();
+  /** Of the word that is being told: who waits until it is. */
+  #waiting: ((members: number) => readonly NodeEffect[])[] = [];
   #lastId = 0;
   #hasLeft = false;
-  #isSaid = false;
+  #isBegun = false;
 
   constructor(node: FarewellSurroundings) {
     this.#node = node;
@@ -60,40 +63,52 @@ export class Farewell {
     return this.#hasLeft;
   }
 
-  /** Peers were told: whoever hears from this node again takes it for alive. */
-  get isSaid(): boolean {
-    return this.#isSaid;
+  /** Peers are being told: whoever hears from this node again, or of new endpoints, takes it for alive. */
+  get isBegun(): boolean {
+    return this.#isBegun;
   }
 
-  stopping(): readonly NodeEffect[] {
-    if (this.#hasLeft || !this.#node.isMember()) return [{ type: "stopped" }];
+  /** Who ends without wanting to is not said to have left: its peers shall call it failed. */
+  stopping(isWanted: boolean): readonly NodeEffect[] {
+    const stopped = (): readonly NodeEffect[] => [{ type: "stopped" }];
+    if (this.#waiting.length > 0) return this.#join(stopped);
+    if (!isWanted || this.#isBegun || !this.#node.isMember()) return stopped();
     const { crypto, key, trust } = this.#node;
     const sequence = this.#node.nextSequence();
     const goodbye = signEndpointRecord(crypto, key, { network: trust.network, sequence, udp: [], tcp: [], isStopped: true });
-    return this.#node.commit({ sequence }, () => this.#say(goodbye, GOODBYE_WITHIN, () => [{ type: "stopped" }]));
+    return this.#say(goodbye, { sequence }, { within: GOODBYE_WITHIN, done: stopped });
   }
 
-  /** Throws a MeshError when the network's root key would be lost with this node. */
+  /** Throws a MeshError when the network's root key would be lost with this node, or nobody would hear of it, unless forced. */
   leave(id: CommandId, isForced: boolean): readonly NodeEffect[] {
-    if (this.#node.holdsRoot && !isForced) {
-      const hint = "Without it nobody can make admins any more. To leave all the same: mesh leave --force.";
-      throw new MeshError("leave/holds-root", "This node holds the network's root key, which would be lost.", {}, { hint });
-    }
     const result = (told: number): readonly NodeEffect[] => {
       const leave: LeaveView = { network: this.#node.trust.statement.name, told };
       return [{ type: "command-result", id, result: { type: "leave", leave } }];
     };
-    if (this.#hasLeft || !this.#node.isMember()) return result(0);
-    this.#hasLeft = true;
+    if (this.#waiting.length > 0) return this.#join(result);
+    if (this.#isBegun || !this.#node.isMember()) return result(0);
+    if (!isForced) this.#requireHarmless();
     const sequence = this.#node.nextSequence();
-    const removal = this.#removal(sequence);
-    return this.#node.commit({ sequence, hasLeft: true }, () => this.#say(removal, LEAVE_WITHIN, result));
+    this.#hasLeft = true;
+    return this.#say(this.#removal(sequence), { sequence, hasLeft: true }, { within: LEAVE_WITHIN, done: result });
   }
 
   settled(id: number, members: number): readonly NodeEffect[] {
-    const then = this.#waiting.get(id);
-    this.#waiting.delete(id);
-    return then?.(members) ?? [];
+    if (id !== this.#lastId) return [];
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    return waiting.flatMap((then) => then(members));
+  }
+
+  #requireHarmless(): void {
+    if (this.#node.holdsRoot) {
+      const hint = "Without it nobody can make admins any more. To leave all the same: mesh leave --force.";
+      throw new MeshError("leave/holds-root", "This node holds the network's root key, which would be lost.", {}, { hint });
+    }
+    if (!this.#node.isHeard()) {
+      const hint = "Try again when `mesh status` shows a link; with --force the others go on showing this node until an admin removes it.";
+      throw new MeshError("leave/unheard", "No member can be told that this node leaves.", {}, { hint });
+    }
   }
 
   #removal(sequence: number): Uint8Array {
@@ -108,10 +123,20 @@ export class Farewell {
     });
   }
 
-  #say(word: Uint8Array, within: Millis, then: (members: number) => readonly NodeEffect[]): readonly NodeEffect[] {
-    this.#isSaid = true;
+  /** A second wish while the first is carried out waits with it. */
+  #join(then: (members: number) => readonly NodeEffect[]): readonly NodeEffect[] {
+    this.#waiting.push(then);
+    return [];
+  }
+
+  #say(
+    word: Uint8Array,
+    change: FarewellChange,
+    told: { readonly within: Millis; readonly done: (members: number) => readonly NodeEffect[] },
+  ): readonly NodeEffect[] {
+    this.#isBegun = true;
+    this.#waiting.push(told.done);
     const id = ++this.#lastId;
-    this.#waiting.set(id, then);
-    return [...this.#node.announce([word]), { type: "settle", id, within }];
+    return this.#node.commit(change, () => [...this.#node.announce([word]), { type: "settle", id, within: told.within }]);
   }
 }

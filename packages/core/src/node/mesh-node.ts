@@ -147,6 +147,7 @@ export class MeshNode {
       trust,
       holdsRoot: root !== undefined,
       isMember: () => this.#own() !== undefined,
+      isHeard: () => this.#links.size > 0 || this.#book.membership.members.size === 1,
       wallNow: () => this.#wallNow(),
       nextSequence: () => this.#nextSequence(),
       certificate: () => this.#snapshot.certificate,
@@ -162,12 +163,8 @@ export class MeshNode {
 
   /** When a `timer` event is next needed; undefined: not before something else happens. */
   wakeAt(): Millis | undefined {
-    return earliest(
-      this.#farewell.isSaid ? undefined : this.#peers.wakeAt(),
-      this.#pings.wakeAt(),
-      this.#publisher.wakeAt(),
-      this.#recordsWriteAt,
-    );
+    const lasting = this.#farewell.isBegun ? [] : [this.#peers.wakeAt(), this.#publisher.wakeAt()];
+    return earliest(...lasting, this.#pings.wakeAt(), this.#recordsWriteAt);
   }
 
   /** What libp2p needs answered at once. Pure. */
@@ -210,23 +207,24 @@ export class MeshNode {
       }
       case "stopping":
         if (this.#recordsWriteAt !== undefined) this.#recordsWriteAt = this.#now;
-        return this.#farewell.stopping();
+        return this.#farewell.stopping(event.isWanted);
       case "settled":
         return this.#farewell.settled(event.id, event.members);
       case "wall-clock":
         this.#wallOffset = event.offset;
         return this.#peers.wallClock(event.offset, this.#now);
       case "timer":
-        return this.#farewell.isSaid ? [] : this.#peers.timer(this.#now);
+        return this.#farewell.isBegun ? [] : this.#peers.timer(this.#now);
       case "persisted":
         return this.#writes.persisted(event.id);
       case "host": {
+        const isElsewhere = placeOf(event.host) !== placeOf(this.#host);
         this.#host = event.host;
         this.#publisher.want(this.#endpoints());
-        return [this.#link(), ...this.#peers.networkChanged(this.#now)];
+        return [this.#link(), ...(isElsewhere ? this.#peers.networkChanged(this.#now) : [])];
       }
       case "traffic":
-        return this.#farewell.isSaid ? [] : this.#peers.traffic(event.peers, this.#now);
+        return this.#farewell.isBegun ? [] : this.#peers.traffic(event.peers, this.#now);
       case "command":
         return this.#command(event.id, event.command);
       case "engine-failed":
@@ -235,7 +233,7 @@ export class MeshNode {
       case "datagram":
       case "session-wanted":
       case "session-confirmed":
-        return this.#farewell.isSaid ? [] : this.#peers.exception(event, this.#now);
+        return this.#farewell.isBegun ? [] : this.#peers.exception(event, this.#now);
       case "link-up":
       case "link-down":
       case "records":
@@ -278,7 +276,7 @@ export class MeshNode {
   #due(): readonly NodeEffect[] {
     const now = this.#now;
     const effects: NodeEffect[] = [];
-    const endpoints = this.#publisher.takeDue(now);
+    const endpoints = this.#farewell.isBegun ? undefined : this.#publisher.takeDue(now);
     if (endpoints !== undefined) effects.push(...this.#publishEndpoints(endpoints));
     for (const [id, node] of this.#pings.takeOverdue(now)) effects.push(this.#pingResult(id, node, undefined));
     if (this.#recordsWriteAt !== undefined && now >= this.#recordsWriteAt) {
@@ -488,6 +486,11 @@ export class MeshNode {
       engineFailure: this.#engineFailure,
     };
   }
+}
+
+/** What decides where packets leave this host and come to it: its addresses and default routes. Others come and go with every container. */
+function placeOf({ addresses, routes }: HostView): string {
+  return JSON.stringify([addresses, routes.filter(({ prefix }) => prefix.length === 0)]);
 }
 
 function log(level: "debug" | "info" | "warn" | "error", message: string, fields: Readonly<Record<string, unknown>>): NodeEffect {

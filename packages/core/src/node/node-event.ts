@@ -8,8 +8,8 @@ import type { Millis } from "../time/millis.ts";
 export type NodeEvent =
   /** Once, when engine and control plane are open and the wall clock was told: the node says what it wants of the world. */
   | { readonly type: "started"; readonly tcpPort: number }
-  /** The agent is about to end: peers are told, what waits to be written is written; `stopped` follows. */
-  | { readonly type: "stopping" }
+  /** The agent is about to end: what waits to be written is written, and peers are told, if somebody wants it so; `stopped` follows. */
+  | { readonly type: "stopping"; readonly isWanted: boolean }
   /** The `settle` asked for under this id is over; so many members have what was published before it. */
   | { readonly type: "settled"; readonly id: number; readonly members: number }
   /** Wall time minus boot time. At start and whenever it moved. */

@@ -6,7 +6,7 @@ import type { PathState } from "../path/path-monitor.ts";
 import { isUnheardInTunnel, pathText, peerState } from "./peer-state.ts";
 
 const endpoint: Endpoint = { ip: "2001:db8::1" as Ip, port: 5_000 };
-const path = { endpoint, rtt: 5 };
+const path = { endpoint, rtt: 5, measuredAt: 0 };
 const NOW = 10_000_000;
 
 // State of the path, what peerState says with and without a control link, what pathText says with one address and with none.

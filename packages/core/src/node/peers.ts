@@ -49,6 +49,9 @@ interface Peer {
 /** PINGs for one peer: a probing round over all its candidates goes through at once, a flood of claims does not. */
 const PEER_PROBES = { burst: 100, perSecond: 20 };
 
+/** Between failed peers that are tried again when our network changed: with 8 addresses and 5 rounds each, within the budget of all. */
+const RETRY_SPACING: Millis = 150;
+
 /**
  * All peers of a node as the data plane sees them: WireGuard sessions, probes and paths. What the engine cannot decide comes
  * in here; endpoints, sessions and datagrams go out.
@@ -143,9 +146,15 @@ export class Peers {
     return this.#pathOf(node, { type: "doubted" }, now);
   }
 
-  /** Our own addresses or routes changed. */
+  /** Our own addresses or default routes changed. Paths in use are asked at once, those that failed one after the other. */
   networkChanged(now: Millis): readonly NodeEffect[] {
-    return [...this.#peers.keys()].flatMap((slot) => this.#path(slot, { type: "network-changed" }, now));
+    const effects: NodeEffect[] = [];
+    let retryAt = now;
+    for (const [slot, { path }] of this.#peers) {
+      if (path.state.name === "failed") retryAt += RETRY_SPACING;
+      effects.push(...this.#path(slot, { type: "network-changed", retryAt }, now));
+    }
+    return effects;
   }
 
   /** The peer said goodbye. */
@@ -303,7 +312,9 @@ export class Peers {
   #ping(slot: PeerSlot, to: Endpoint, options: Parameters<ProbeExchange["ping"]>[2]): readonly NodeEffect[] {
     const budget = this.#peers.get(slot)?.probeBudget;
     if (budget === undefined) return [];
-    if (!budget.take(options.now) || !this.#probeBudget.take(options.now)) {
+    // Those for paths in use are few by themselves, and a live peer must not be taken for dead because others are looked for.
+    const isShared = options.purpose !== "heartbeat";
+    if (!budget.take(options.now) || (isShared && !this.#probeBudget.take(options.now))) {
       this.#counters.count("probe.overBudget");
       return [];
     }

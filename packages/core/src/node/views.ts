@@ -150,7 +150,11 @@ function peerView(parts: ViewParts, member: Member, { now, traffic }: ViewSource
     subnet6: formatPrefix(subnet6(plan, number)),
     state: peer === undefined ? "unknown" : peerState(peer.path, isLinked),
     path: peer === undefined ? "not usable as a peer" : pathText(peer.path, now),
-    ...(state?.name === "direct" && { endpoint: formatEndpoint(state.path.endpoint), rttMs: state.path.rtt }),
+    ...(state?.name === "direct" && {
+      endpoint: formatEndpoint(state.path.endpoint),
+      rttMs: state.path.rtt,
+      rttAt: state.path.measuredAt + wallOffset,
+    }),
     ...(heardAt > 0 && { heardAt: heardAt + wallOffset }),
     ...(peer?.sessionAt !== undefined && { sessionAt: peer.sessionAt + wallOffset }),
     receivedBytes: seen?.receivedBytes ?? 0,

@@ -26,7 +26,7 @@ const candidates = [X, Y];
 
 const direct: Extract<PathState, { name: "direct" }> = {
   name: "direct",
-  path: { endpoint: X, rtt: 20 },
+  path: { endpoint: X, rtt: 20, measuredAt: T },
   heardAt: T,
   activeAt: T,
   unansweredAt: undefined,
@@ -37,7 +37,7 @@ const states = {
   dormant: { name: "dormant" },
   probing: { name: "probing", sinceAt: T, round: 1, failures: 0, failedAt: undefined },
   direct,
-  suspect: { name: "suspect", path: { endpoint: X, rtt: 20 }, heardAt: T - 2_000, sinceAt: T, round: 1 },
+  suspect: { name: "suspect", path: { endpoint: X, rtt: 20, measuredAt: T }, heardAt: T - 2_000, sinceAt: T, round: 1 },
   failed: { name: "failed", failedAt: T - 9_000, triedAt: T - 5_000, retryAt: T + 5_000, failures: 2 },
   stopped: { name: "stopped" },
 } satisfies Readonly<Record<PathState["name"], PathState>>;
@@ -61,7 +61,7 @@ const ALL = ["discover 1", "discover 2"];
 // Row by row as in the table above PathState.
 const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly [PathEvent, readonly string[]]>>>> = {
   dormant: {
-    "own network changed": [{ type: "network-changed" }, ["dormant"]],
+    "own network changed": [{ type: "network-changed", retryAt: T + 50 }, ["dormant"]],
     wanted: [{ type: "wanted" }, ["probing", ...ALL]],
     answered: [answer, ["direct", "use 1"]],
     "heard from elsewhere": [{ type: "heard", from: Z }, ["probing", ...ALL, "discover 3"]],
@@ -70,7 +70,7 @@ const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly
     "new candidates": [{ type: "candidates", endpoints: [Z] }, ["dormant"]],
   },
   probing: {
-    "own network changed": [{ type: "network-changed" }, ["probing"]],
+    "own network changed": [{ type: "network-changed", retryAt: T + 50 }, ["probing"]],
     wanted: [{ type: "wanted" }, ["probing"]],
     answered: [answer, ["direct", "use 1"]],
     "heard from elsewhere": [{ type: "heard", from: Z }, ["probing", "triggered 3"]],
@@ -86,13 +86,13 @@ const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly
     "answered elsewhere, faster by 5 ms": [{ type: "answered", endpoint: Y, rtt: 15 }, ["direct", "use 2"]],
     "heard there": [{ type: "heard", from: X }, ["direct"]],
     "heard from elsewhere": [{ type: "heard", from: Z }, ["direct", "heartbeat 1", "triggered 3"]],
-    "own network changed": [{ type: "network-changed" }, ["direct", "heartbeat 1"]],
+    "own network changed": [{ type: "network-changed", retryAt: T + 50 }, ["direct", "heartbeat 1"]],
     doubted: [{ type: "doubted" }, ["direct", "heartbeat 1"]],
     "timer before its time": [{ type: "timer" }, ["direct"]],
     "new candidates": [{ type: "candidates", endpoints: [Z] }, ["direct"]],
   },
   suspect: {
-    "own network changed": [{ type: "network-changed" }, ["suspect"]],
+    "own network changed": [{ type: "network-changed", retryAt: T + 50 }, ["suspect"]],
     wanted: [{ type: "wanted" }, ["suspect"]],
     answered: [answer, ["direct", "use 1"]],
     "answered elsewhere": [{ type: "answered", endpoint: Z, rtt: 900 }, ["direct", "use 3"]],
@@ -109,10 +109,10 @@ const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly
     "timer before its time": [{ type: "timer" }, ["failed"]],
     "new candidates": [{ type: "candidates", endpoints: [Z] }, ["probing", "discover 3"]],
     "candidates it had": [{ type: "candidates", endpoints: [Y] }, ["failed"]],
-    "own network changed": [{ type: "network-changed" }, ["probing", ...ALL]],
+    "own network changed": [{ type: "network-changed", retryAt: T + 50 }, ["failed"]],
   },
   stopped: {
-    "own network changed": [{ type: "network-changed" }, ["stopped"]],
+    "own network changed": [{ type: "network-changed", retryAt: T + 50 }, ["stopped"]],
     wanted: [{ type: "wanted" }, ["stopped"]],
     answered: [answer, ["direct", "use 1"]],
     "heard from elsewhere": [{ type: "heard", from: Z }, ["probing", ...ALL, "discover 3"]],
@@ -140,6 +140,13 @@ test("data for a dead peer is no flood: wanted counts again 5 s after the last t
 
 test("what is heard from elsewhere while the path in use is asked already asks it no more often", () => {
   assert.deepEqual(step({ ...direct, asked: 1, askedAt: T }, { type: "heard", from: Z }), ["direct", "triggered 3"]);
+});
+
+test("when our own network changed, a failed path is tried soon, and no later than it would have been", () => {
+  const after = (retryAt: Millis): Millis | undefined =>
+    pathWakeAt(stepPath({ state: states.failed, candidates }, { type: "network-changed", retryAt }, T).peer);
+  assert.equal(after(T + 50), T + 50);
+  assert.equal(after(T + 60_000), states.failed.retryAt);
 });
 
 test("a path that is being asked gives way to any that answers", () => {
@@ -199,8 +206,14 @@ test("a peer that nobody sends to costs nothing: no wake-up when dormant, and no
 });
 
 test("PINGs of a slow path are two round trips apart", () => {
-  assert.equal(pathWakeAt({ candidates, state: { ...direct, asked: 1, askedAt: T, path: { endpoint: X, rtt: 400 } } }), T + 800);
-  assert.equal(pathWakeAt({ candidates, state: { ...direct, asked: 1, askedAt: T, path: { endpoint: X, rtt: 1 } } }), T + 150);
+  assert.equal(
+    pathWakeAt({ candidates, state: { ...direct, asked: 1, askedAt: T, path: { endpoint: X, rtt: 400, measuredAt: T } } }),
+    T + 800,
+  );
+  assert.equal(
+    pathWakeAt({ candidates, state: { ...direct, asked: 1, askedAt: T, path: { endpoint: X, rtt: 1, measuredAt: T } } }),
+    T + 150,
+  );
 });
 
 test("round trips are smoothed by an eighth", () => {
@@ -224,7 +237,7 @@ for (let seed = 1; seed <= 50; seed++) {
     const rtt = random.below(100);
     const lastWordAt = T + random.below(5_000) + random.next();
     const sendInterval = 1 + random.below(250);
-    const run = new Run({ state: { ...direct, path: { endpoint: X, rtt } }, candidates });
+    const run = new Run({ state: { ...direct, path: { endpoint: X, rtt, measuredAt: T } }, candidates });
     const phase = random.below(500) + random.next();
     for (let readAt = T + phase; readAt < lastWordAt + 4_000; readAt += 500) {
       run.until(readAt);

@@ -8,12 +8,14 @@ import { MAX_CANDIDATES } from "./candidate.ts";
 
 /** We sent and heard nothing for this long: ask. */
 export const SILENCE_BEFORE_PING: Millis = seconds(1);
-/** Unanswered PINGs on a path before it is suspect: with SILENCE_BEFORE_PING, and half a second until the engine's stamps are read, 2.4 s on a fast path. */
+/** Unanswered PINGs on a path before it is suspect: with SILENCE_BEFORE_PING, and half a second until the engine's stamps are read, 2.4 s on a path of 150 ms. */
 export const PINGS_BEFORE_SUSPECT = 3;
 /** Between those PINGs at least; twice the round trip where that is longer. */
 const MIN_PING_INTERVAL: Millis = 150;
 /** Both ways quiet, but user data passed lately: PING this often. */
 const HEARTBEAT_INTERVAL: Millis = seconds(5);
+/** Traffic keeps a path fresh and says nothing of its round trip: a PING now and then does, while there is user data. */
+export const MEASURE_INTERVAL: Millis = seconds(25);
 /** After this long without user data nothing is sent at all. */
 export const ACTIVE_FOR: Millis = seconds(45);
 /** A suspect path is given up after this long. */
@@ -36,9 +38,9 @@ const BETTER_RATIO = 0.9;
 //  failed    → probing (1) → direct           → probing      stay           → probing at retryAt
 //  stopped   stay          → direct           → probing      stay           —
 //  The peer's goodbye makes any of them stopped; endpoints that it publishes later make that dormant. When our own network
-//  changed, a direct path is asked, so that the peer hears where we are now, and a failed one is tried at once.
+//  changed, a direct path is asked, so that the peer hears where we are now, and a failed one is tried soon.
 //  Traffic keeps a direct path fresh; what comes in on a failed one is taken as `wanted`: the peer is there again.
-//  (1) at most every FIRST_RETRY, so that data for a dead peer is no flood of probes
+//  (1) at most every RETRY_INTERVALS[0], so that data for a dead peer is no flood of probes
 export type PathState =
   | { readonly name: "dormant" }
   | {
@@ -68,6 +70,8 @@ export interface Path {
   readonly endpoint: Endpoint;
   /** Smoothed, as TCP's (RFC 6298: a new sample counts one eighth). */
   readonly rtt: Millis;
+  /** When that was last measured. */
+  readonly measuredAt: Millis;
 }
 
 export interface PeerPath {
@@ -88,8 +92,8 @@ export type PathEvent =
   | { readonly type: "traffic"; readonly dataSentAt: Millis; readonly dataReceivedAt: Millis; readonly authenticatedReceivedAt: Millis }
   /** The peer said goodbye. */
   | { readonly type: "stopped" }
-  /** Our own addresses or routes changed: paths may have broken, or opened. */
-  | { readonly type: "network-changed" }
+  /** Our own addresses or default routes changed: paths may have broken, or opened. One that failed is tried at `retryAt`, if not before. */
+  | { readonly type: "network-changed"; readonly retryAt: Millis }
   /** The control link broke: the peer may be gone. */
   | { readonly type: "doubted" }
   | { readonly type: "timer" };
@@ -132,8 +136,9 @@ export function stepPath(peer: PeerPath, event: PathEvent, now: Millis): PathSte
       return { peer: { state: { name: "stopped" }, candidates: [] }, effects: [] };
 
     case "network-changed":
-      if (peer.state.name === "failed") return probe(peer, now);
-      return peer.state.name === "direct" ? ask(peer.state, peer, now) : { peer, effects: [] };
+      if (peer.state.name === "direct") return ask(peer.state, peer, now);
+      if (peer.state.name !== "failed") return { peer, effects: [] };
+      return { peer: { ...peer, state: { ...peer.state, retryAt: Math.min(peer.state.retryAt, event.retryAt) } }, effects: [] };
 
     case "doubted":
       if (peer.state.name === "dormant") return probe(peer, now);
@@ -194,8 +199,10 @@ function onTimer(peer: PeerPath, now: Millis): PathStep {
 function directWakeAt(state: Direct): Millis | undefined {
   if (state.asked > 0) return state.askedAt + Math.max(MIN_PING_INTERVAL, 2 * state.path.rtt);
   if (state.unansweredAt !== undefined) return state.unansweredAt + SILENCE_BEFORE_PING;
-  const heartbeatAt = state.heardAt + HEARTBEAT_INTERVAL;
-  return heartbeatAt < state.activeAt + ACTIVE_FOR ? heartbeatAt : undefined;
+  // Counted from the last PING, too: where PONGs get lost and traffic does not, this is no reason for a flood.
+  const measureAt = Math.max(state.path.measuredAt, state.askedAt) + MEASURE_INTERVAL;
+  const askAt = Math.min(state.heardAt + HEARTBEAT_INTERVAL, measureAt);
+  return askAt < state.activeAt + ACTIVE_FOR ? askAt : undefined;
 }
 
 function ask(state: Direct, peer: PeerPath, now: Millis): PathStep {
@@ -216,7 +223,7 @@ function answered(peer: PeerPath, { endpoint, rtt }: { readonly endpoint: Endpoi
   if (state.name !== "direct") {
     const found: Direct = {
       name: "direct",
-      path: { endpoint, rtt },
+      path: { endpoint, rtt, measuredAt: now },
       heardAt: now,
       activeAt: Number.NEGATIVE_INFINITY,
       unansweredAt: undefined,
@@ -226,13 +233,13 @@ function answered(peer: PeerPath, { endpoint, rtt }: { readonly endpoint: Endpoi
     return { peer: { state: found, candidates }, effects: [{ type: "use", endpoint }] };
   }
   if (sameEndpoint(state.path.endpoint, endpoint)) {
-    const path = { endpoint, rtt: state.path.rtt + (rtt - state.path.rtt) / 8 };
+    const path = { endpoint, rtt: state.path.rtt + (rtt - state.path.rtt) / 8, measuredAt: now };
     return { peer: { candidates, state: { ...fresh(state, now), path } }, effects: [] };
   }
   const isBetter = rtt <= state.path.rtt - BETTER_BY && rtt <= state.path.rtt * BETTER_RATIO;
   if (!isBetter && state.asked === 0) return { peer: { ...peer, candidates }, effects: [] };
   return {
-    peer: { candidates, state: { ...fresh(state, now), path: { endpoint, rtt } } },
+    peer: { candidates, state: { ...fresh(state, now), path: { endpoint, rtt, measuredAt: now } } },
     effects: [{ type: "use", endpoint }],
   };
 }

@@ -6,13 +6,15 @@ const session = (localIndex: number, role: Session["role"] = "initiator"): Sessi
 const [first, second, third, fourth] = [session(1), session(2), session(3), session(4, "responder")];
 const full = { next: fourth, current: third, previous: second };
 
-test("an initiated session is current, the old one previous, the oldest dropped", () => {
+test("an initiated session is current, the old one previous; one that waited is newer than that, and takes its place", () => {
   assert.deepEqual(rotateInitiated({}, first), { rotation: { current: first }, dropped: [] });
-  assert.deepEqual(rotateInitiated(full, first), { rotation: { next: fourth, current: first, previous: third }, dropped: [second] });
+  const two = { current: third, previous: second };
+  assert.deepEqual(rotateInitiated(two, first), { rotation: { current: first, previous: third }, dropped: [second] });
+  assert.deepEqual(rotateInitiated(full, first), { rotation: { current: first, previous: fourth }, dropped: [third, second] });
 });
 
-test("a responder's session waits, in place of one that waited", () => {
-  assert.deepEqual(rotateResponded(full, first), { rotation: { ...full, next: first }, dropped: [fourth] });
+test("a responder's session waits, in place of one that waited, and the one before the current goes", () => {
+  assert.deepEqual(rotateResponded(full, first), { rotation: { next: first, current: third }, dropped: [fourth, second] });
 });
 
 test("confirmation makes it current, of that session only", () => {

@@ -12,10 +12,13 @@ export interface Session {
  * The sessions of one peer, at most three. `current` seals; all three open. A responder's session is `next` until the
  * initiator used it, because until then nobody knows that the initiator has the keys.
  *
- *             next        current     previous
- *  initiated  stays       new         current     previous is dropped
- *  responded  new         stays       stays       next is dropped
- *  confirmed  —           next        current     previous is dropped
+ *             next   current   previous
+ *  initiated  —      new       next, or where there is none current
+ *  responded  new    stays     —
+ *  confirmed  —      next      current
+ *
+ * What has no place any more is dropped. The table is WireGuard's (whitepaper, sections 5.4.4 and 6.3; wireguard-go's
+ * BeginSymmetricSession), and the engines keep the same one (engine/engine-peer.ts, native engine.cc).
  */
 export interface SessionRotation {
   readonly next?: Session;
@@ -29,11 +32,11 @@ export interface Rotated {
 }
 
 export function rotateInitiated(rotation: SessionRotation, session: Session): Rotated {
-  return rotated(rotation, { next: rotation.next, current: session, previous: rotation.current });
+  return rotated(rotation, { next: undefined, current: session, previous: rotation.next ?? rotation.current });
 }
 
 export function rotateResponded(rotation: SessionRotation, session: Session): Rotated {
-  return rotated(rotation, { ...rotation, next: session });
+  return rotated(rotation, { next: session, current: rotation.current, previous: undefined });
 }
 
 /** undefined when it is not `next` that was confirmed: a session confirms itself once. */

@@ -91,6 +91,8 @@ export class SessionTable {
   readonly #peersByKey = new Map<string, SessionPeer>();
   /** Whose every index of ours is: of sessions, and of the initiation under way. */
   readonly #peersByIndex = new Map<number, SessionPeer>();
+  /** The highest that was sent to a peer since removed: it may come back, and remembers. */
+  #forgottenTimestamp: Uint8Array | undefined;
   readonly #wakes = new WakeQueue<SessionPeer>();
   readonly #stamps: StampClock;
   /** Whose initiation waits for a reservation of stamps. */
@@ -205,6 +207,8 @@ export class SessionTable {
 
   #remove(peer: SessionPeer | undefined, effects: SessionEffect[]): void {
     if (peer === undefined) return;
+    const { sentTimestamp: sent } = peer;
+    if (sent !== undefined && compareBytes(sent, this.#forgottenTimestamp ?? sent) >= 0) this.#forgottenTimestamp = sent;
     this.#endAttempt(peer);
     this.#turn(peer, { rotation: {}, dropped: sessionsOf(peer.rotation) }, effects);
     peer.presharedKey.fill(0);
@@ -236,7 +240,7 @@ export class SessionTable {
 
   #sendInitiation(peer: SessionPeer, attempt: { now: Millis; startedAt: Millis; count: number }, effects: SessionEffect[]): void {
     const { now, startedAt, count } = attempt;
-    const timestamp = this.#stamps.next(peer.sentTimestamp, now);
+    const timestamp = this.#stamps.next(peer.sentTimestamp ?? this.#forgottenTimestamp, now);
     this.#reserveStamps(now, effects);
     if (timestamp === undefined) {
       peer.held = { startedAt, count };

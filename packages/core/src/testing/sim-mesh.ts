@@ -274,7 +274,7 @@ export class SimNode {
 
   /** `mesh down`: says goodbye, then is gone. */
   stop(): void {
-    this.dispatch({ type: "stopping" });
+    this.dispatch({ type: "stopping", isWanted: true });
   }
 
   /** Starts again from what the store holds, at another address if one is given. */
