@@ -90,8 +90,8 @@ export function roomRule(packageName: string, room: string): Room | undefined {
       };
     case "agent":
       if (room === "main") return seesAll(["agent", ...Object.keys(AGENT_ROOMS)]);
-      if (room === "agent") return seesAll(["become-member", "clean-host", ...Object.keys(AGENT_ROOMS)]);
-      return room === "become-member" || room === "clean-host" ? seesAll(Object.keys(AGENT_ROOMS)) : AGENT_ROOMS[room];
+      if (room === "agent") return seesAll(["become-member", ...Object.keys(AGENT_ROOMS)]);
+      return room === "become-member" ? seesAll(Object.keys(AGENT_ROOMS)) : AGENT_ROOMS[room];
     case "cli":
       return { rooms: ["*"], doors: CLI_DOORS, packages: ["node:*"] };
     default:

@@ -86,7 +86,7 @@ export const METRICS: readonly MetricEntry[] = [
     name: "mesh_process_cpu_seconds_total",
     type: "counter",
     labels: ["mode"],
-    help: "Processor time of the agent's process, the engine's thread included.",
+    help: "Processor time of the agent's process, the engine's two threads included.",
     samples: ({ process }) => {
       const { user, system } = process.cpuUsage();
       return [

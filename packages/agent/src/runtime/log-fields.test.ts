@@ -13,7 +13,8 @@ function dictionary(): ReadonlySet<string> {
 }
 
 /** Where an object with fields begins: a log call, a child logger, an effect of the node that is logged. */
-const FIELDS = /\blog\??\.(?:trace|debug|info|warn|error|fatal|child)\(\s*(?=\{)|\blog\("\w+",\s*"[^"]*",\s*(?=\{)|\bfields:\s*(?=\{)/g;
+const FIELDS =
+  /\blog(?:\??\.(?:trace|debug|info|warn|error|fatal|child)|\[\w+\])\(\s*(?=\{)|\blog\("\w+",\s*"[^"]*",\s*(?=\{)|\bfields:\s*(?=\{)/g;
 
 interface LoggedField {
   readonly place: string;

@@ -14,7 +14,7 @@ interface ShutdownOptions {
   readonly log: Logger;
 }
 
-/** A part that takes longer to close is left behind: systemd waits 90 s for all of them, a person less. */
+/** A part that takes longer to close is left behind. The longest of them all is the goodbye, 1 s and the write before it. */
 const CLOSE_TIMEOUT: Millis = 3_000;
 
 /** Exit codes of the agent's process. A second signal ends it with 128 plus the signal's number, as a shell shows it. */

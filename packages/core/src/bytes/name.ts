@@ -1,4 +1,4 @@
-/** A network's or node's name: one DNS label (RFC 1123), so that `laptop-b.mesh.internal` always works. */
+/** A network's or node's name: one DNS label (RFC 1123), so that it can be one. */
 export function isName(text: string): boolean {
   return /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/.test(text);
 }

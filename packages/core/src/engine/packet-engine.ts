@@ -27,6 +27,7 @@
 import type { Endpoint } from "../address/endpoint.ts";
 import type { Crypto, Random } from "../crypto/crypto.ts";
 import {
+  CONTACT_FOR,
   COOKIE_SECRET_FOR,
   DATAGRAMS_PER_SOURCE,
   DATAPATH_COUNTERS,
@@ -37,10 +38,14 @@ import {
   type ForwardingTable,
   HANDSHAKE_LOAD,
   HANDSHAKES_PER_SOURCE,
+  KNOCK_AGAIN_FOR,
   MAX_PEERS,
   MAX_SOURCES,
   type PeerSlot,
   type PeerTraffic,
+  STRANGERS,
+  STRANGERS_AGAIN,
+  STRANGERS_HANDSHAKES,
   UNDER_LOAD_FOR,
 } from "../ports/datapath.ts";
 import { type GuardLimits, HandshakeGuard } from "../session/handshake-guard.ts";
@@ -82,6 +87,14 @@ const GUARD_LIMITS: GuardLimits = {
   datagramsPerSource: DATAGRAMS_PER_SOURCE,
   maxSources: MAX_SOURCES,
   cookieSecretFor: COOKIE_SECRET_FOR,
+  contactFor: CONTACT_FOR,
+  strangers: {
+    datagrams: STRANGERS,
+    cookies: STRANGERS,
+    again: STRANGERS_AGAIN,
+    handshakes: STRANGERS_HANDSHAKES,
+    knockAgainFor: KNOCK_AGAIN_FOR,
+  },
 };
 
 /** Peers, sessions, table and what waits. Calls that name no peer, and keys and tables that cannot be, throw RangeError. */
@@ -164,7 +177,14 @@ export class PacketEngine {
   setEndpoint(slot: PeerSlot, endpoint: Endpoint | undefined, now: Millis): void {
     const peer = this.#peerOf(slot);
     peer.endpoint = endpoint;
-    if (endpoint !== undefined) this.#flush(peer, now);
+    if (endpoint === undefined) return;
+    this.#guard.noteContact(endpoint, Math.floor(now));
+    this.#flush(peer, now);
+  }
+
+  /** JavaScript sends a datagram there, past this object. */
+  noteSent(to: Endpoint, now: Millis): void {
+    this.#guard.keepContact(to, Math.floor(now));
   }
 
   installSession(keys: DatapathSession, now: Millis): void {
@@ -238,7 +258,10 @@ export class PacketEngine {
     peer.traffic.authenticatedReceivedAt = now;
     if (isData) peer.traffic.dataReceivedAt = now;
     const hasArrived = peer.isRoaming && peer.endpoint === undefined;
-    if (peer.isRoaming) peer.endpoint = from;
+    if (peer.isRoaming) {
+      peer.endpoint = from;
+      this.#guard.noteContact(from, Math.floor(now));
+    }
     // Unconfirmed until JavaScript can be told: the next packet tries again.
     const isConfirmed = peer.awaitsConfirmation(session) && this.#report(confirmed(session));
     if (isConfirmed) peer.confirm(session);

@@ -1,10 +1,11 @@
 import { type PeerSlot, STAGED_PACKETS } from "../ports/datapath.ts";
+import { REKEY_ATTEMPT_TIME } from "../session/constants.ts";
 import type { Millis } from "../time/millis.ts";
 
 /** Staged packets of all peers: 16 peers can be full at once, then the oldest of all goes. 2,048 x 1.5 KB = 3 MB. */
 export const STAGED_IN_ALL = 2_048;
-/** REKEY_ATTEMPT_TIME: when a handshake has been tried for so long, what waited for it is stale. */
-export const STAGED_FOR: Millis = 90_000;
+/** When a handshake has been tried for so long, what waited for it is stale. */
+export const STAGED_FOR: Millis = REKEY_ATTEMPT_TIME;
 /** The longest packet that can wait is the MTU, rounded up to this: what the native engine sets aside for each. */
 const ROOM_MULTIPLE = 64;
 

@@ -61,7 +61,7 @@ export const MAX_OPEN_INVITES = 256;
 /** An expired invite is remembered so long, so that its holder hears "expired" and not "unknown". */
 const REMEMBER_EXPIRED_FOR: Millis = 30 * 86_400_000;
 
-/** Numbers granted to an admin at a time.: small, so that several admins share a small network; more is granted when it is used up. */
+/** Numbers granted to an admin at a time: few, so that several admins share a small network; more is granted when it is used up. */
 export const GRANT_BLOCK_SIZE = 16;
 
 /** Opens an invite; undefined when {@link MAX_OPEN_INVITES} are open. */

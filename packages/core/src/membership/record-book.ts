@@ -20,7 +20,7 @@ const MAX_RECORDS_OF_ADMIN = 16_384;
 /** Records of one member, and of anyone in kinds of later versions, which may be of any size. */
 const MAX_RECORDS_OF_MEMBER = 16;
 
-/** Changes of one record: a few at once, then one in 5 s; what comes faster waits for the next sync. Honest nodes tell one in 10 s. */
+/** Changes of one record: a few at once, then one in 5 s; what comes faster waits for the next sync. Honest nodes tell three at once and one in 10 s. */
 const CHANGES = { burst: 4, perSecond: 0.2 };
 /** Records whose pace is remembered; all others may change. */
 const PACED_RECORDS = 4_096;

@@ -10,7 +10,7 @@ export function findMember(
 ): Member {
   const { members, plan, self } = among;
   const found = [...members.values()].find(({ id, name, certificate }) => {
-    if (target === name || target === `${name}.mesh.internal` || parseNodeId(target) === id) return true;
+    if (target === name || parseNodeId(target) === id) return true;
     if (/^[0-9a-f]{8,63}$/.test(target) && id.startsWith(target)) return true;
     return target === address4(plan, certificate.number) || target === address6(plan, certificate.number);
   });

@@ -34,7 +34,7 @@ import { isUnheardInTunnel, pathText } from "./peer-state.ts";
 import { Peers, type Pong } from "./peers.ts";
 import { PingDesk, pingView } from "./ping-desk.ts";
 import { encodeRecords, type NodeSnapshot } from "./snapshot.ts";
-import { type NodeDevice, routesView, statusView, type ViewSources } from "./views.ts";
+import { type NodeDevice, routesView, statusView, type ViewParts, type ViewSources } from "./views.ts";
 
 export interface MeshNodeOptions {
   readonly crypto: Crypto;
@@ -90,7 +90,6 @@ export class MeshNode {
   #wallOffset: Millis = 0;
   #now: Millis = 0;
   #startedWallAt: Millis = 0;
-  #engineFailure: string | undefined;
   readonly #writes = new DurableWrites();
   #recordsWriteAt: Millis | undefined;
   readonly #targets = new LinkTargets();
@@ -228,7 +227,6 @@ export class MeshNode {
       case "command":
         return this.#command(event.id, event.command);
       case "engine-failed":
-        this.#engineFailure = event.reason;
         return [log("error", "the packet engine stopped", { reason: event.reason })];
       case "datagram":
       case "session-wanted":
@@ -467,7 +465,7 @@ export class MeshNode {
     return this.#now + this.#wallOffset;
   }
 
-  #viewParts(): Parameters<typeof statusView>[0] {
+  #viewParts(): ViewParts {
     return {
       id: this.id,
       trust: this.trust,
@@ -483,7 +481,6 @@ export class MeshNode {
       wallOffset: this.#wallOffset,
       isIpv4Usable: this.#isIpv4Usable,
       collision: this.#collision(),
-      engineFailure: this.#engineFailure,
     };
   }
 }

@@ -48,7 +48,6 @@ export interface ViewParts {
   readonly isIpv4Usable: boolean;
   /** The host's route or address that it collides with now. */
   readonly collision: string | undefined;
-  readonly engineFailure: string | undefined;
 }
 
 export function statusView(parts: ViewParts, sources: ViewSources): StatusView {
@@ -167,15 +166,8 @@ function peerView(parts: ViewParts, member: Member, { now, traffic }: ViewSource
 }
 
 function health(parts: ViewParts, own: Member | undefined, { now, guard }: ViewSources): readonly HealthView[] {
-  const { membership, id, links, collision, engineFailure, listen } = parts;
+  const { membership, id, links, collision, listen } = parts;
   const notes: HealthView[] = [];
-  if (engineFailure !== undefined) {
-    notes.push({
-      level: "error",
-      text: `the packet engine stopped: ${engineFailure}`,
-      hint: "Restart with `mesh down` and `mesh up`; the log says more.",
-    });
-  }
   if (own === undefined) {
     const how = membership.former.get(id)?.how === "left" ? "left" : "was removed from";
     notes.push({ level: "error", text: `this node ${how} the network`, hint: "Only an admin can let it back in." });

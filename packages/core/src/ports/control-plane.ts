@@ -16,7 +16,7 @@ export interface ControlPlane {
   connect(node: NodeId, endpoints: readonly Endpoint[]): void;
   /** Closes links with the node and stops dialling it. */
   disconnect(node: NodeId): void;
-  /** The host's addresses or routes changed: links that do not answer within 1.5 s are closed, and what is not linked is dialled at once. */
+  /** The host's addresses or routes changed: links that do not answer soon are dialled beside, later closed, and what is not linked is dialled at once. */
   networkChanged(): void;
 
   /** Spreads record bytes to everyone by gossip. */

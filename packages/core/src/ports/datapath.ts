@@ -110,7 +110,7 @@ export interface DatapathSession {
  */
 export const HANDSHAKE_LOAD: { readonly burst: number; readonly perSecond: number } = { burst: 200, perSecond: 100 };
 export const UNDER_LOAD_FOR: Millis = 1_000;
-/** Of one source, an IPv4 address or an IPv6 /64, under load. As wireguard-go. */
+/** Of one source under load: a contact, or an IPv4 address or an IPv6 /64. As wireguard-go. */
 export const HANDSHAKES_PER_SOURCE: { readonly burst: number; readonly perSecond: number } = { burst: 5, perSecond: 20 };
 /** Our own kinds and cookie replies of one source, always: a probing round over many candidates passes, a flood does not. */
 export const DATAGRAMS_PER_SOURCE: { readonly burst: number; readonly perSecond: number } = { burst: 200, perSecond: 100 };
@@ -118,6 +118,23 @@ export const DATAGRAMS_PER_SOURCE: { readonly burst: number; readonly perSecond:
 export const MAX_SOURCES = 4_096;
 /** The engine's cookie secret is replaced this often; a cookie is good for as long (whitepaper, section 5.4.7). */
 export const COOKIE_SECRET_FOR: Millis = 120_000;
+
+/**
+ * An address and a port that is or was some peer's endpoint counts as a contact for this long after it was last known to be, or
+ * was sent something by JavaScript: contacts have budgets of their own, which no stranger can use up. It is REJECT_AFTER_TIME:
+ * whoever has a session that is alive was sent a handshake message within it, or a PING.
+ */
+export const CONTACT_FOR: Millis = 180_000;
+/**
+ * Strangers, all others, besides share budgets, because sources can be forged: for datagrams of our own kinds (some 30 us of
+ * JavaScript each: 3 % of a core), as many for cookie replies, and for either as many again for those who come again within
+ * KNOCK_AGAIN_FOR after they were turned away, as a peer does (three attempts of a handshake are 15 s); …
+ */
+export const STRANGERS: { readonly burst: number; readonly perSecond: number } = { burst: 1_000, perSecond: 1_000 };
+export const STRANGERS_AGAIN: { readonly burst: number; readonly perSecond: number } = { burst: 500, perSecond: 500 };
+export const KNOCK_AGAIN_FOR: Millis = 15_000;
+/** … and for handshakes with a valid cookie, of which a host with an IPv6 /48 can show those of 65,536 sources: 10 % of a core. */
+export const STRANGERS_HANDSHAKES: { readonly burst: number; readonly perSecond: number } = { burst: 200, perSecond: 200 };
 
 export type DatapathException =
   /** A datagram that is not transport data: a handshake message that passed setHandshakeKey's guard, or one of our own kinds. */
@@ -162,7 +179,7 @@ export const DATAPATH_COUNTERS = [
   "exceptionsLost", // the ring to JavaScript was full
   "handshakeNotForUs", // no valid MAC1
   "handshakeCookieSent", // under load and without a valid MAC2: answered with a cookie
-  "sourceOverBudget", // more than HANDSHAKES_PER_SOURCE or DATAGRAMS_PER_SOURCE, or than strangers' share of the native engine
+  "sourceOverBudget", // more than HANDSHAKES_PER_SOURCE or DATAGRAMS_PER_SOURCE, or than strangers' shares
 ] as const;
 
 export type DatapathCounter = (typeof DATAPATH_COUNTERS)[number];

@@ -2,18 +2,16 @@ import { type AddressPlan, subnet4, subnet6 } from "../address/address-plan.ts";
 import type { Prefix } from "../address/prefix.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { Member } from "../membership/membership.ts";
-
-/** Peers and allowed IPs for the engine; assignable to ForwardingTable. */
-export interface CompiledTable {
-  readonly peers: readonly number[];
-  readonly roaming: readonly number[];
-  readonly routes: readonly { readonly prefix: Prefix; readonly slot: number }[];
-}
+import type { ForwardingRoute, ForwardingTable, PeerSlot } from "../ports/datapath.ts";
 
 /** Members as forwarding sees them: everyone but ourselves, each with the prefixes that are its own. */
-export function compileTable(plan: AddressPlan, members: Iterable<Member>, slotOf: (node: NodeId) => number | undefined): CompiledTable {
-  const peers: number[] = [];
-  const routes: { readonly prefix: Prefix; readonly slot: number }[] = [];
+export function compileTable(
+  plan: AddressPlan,
+  members: Iterable<Member>,
+  slotOf: (node: NodeId) => PeerSlot | undefined,
+): ForwardingTable {
+  const peers: PeerSlot[] = [];
+  const routes: ForwardingRoute[] = [];
   for (const member of members) {
     const slot = slotOf(member.id);
     if (slot === undefined) continue;

@@ -29,6 +29,14 @@ const LIMITS = {
   datagramsPerSource: { burst: 3, perSecond: 10 },
   maxSources: 16,
   cookieSecretFor: 120_000,
+  contactFor: 180_000,
+  strangers: {
+    datagrams: { burst: 40, perSecond: 10 },
+    cookies: { burst: 300, perSecond: 10 },
+    again: { burst: 10, perSecond: 10 },
+    handshakes: { burst: 20, perSecond: 10 },
+    knockAgainFor: 15_000,
+  },
 };
 const SENDER_INDEX = 0x8765_4321;
 
@@ -237,4 +245,65 @@ test("seed 1: 20,000 random datagrams, most of a real kind and size: none throws
     if (verdict === "pass") assert.equal(bytes[0], COOKIE_REPLY_TYPE);
   }
   assert.deepEqual([...words.keys()].sort(), ["handshakeNotForUs", "pass", "sourceOverBudget", "udpMalformed"]);
+});
+
+/** Of our own kinds. */
+const PROBE = Uint8Array.of(0x21, 0x6d, 0x73, 0x68);
+
+for (const [what, contact, others] of [
+  ["the same address", source(1), [source(1, 1_001), source(1, 5)]],
+  ["the same /64", { ip: "2001:db8::1" as Ip, port: 1_000 }, [{ ip: "2001:db8::2" as Ip, port: 1_000 }]],
+] as const)
+  test(`strangers from ${what} use up nothing of what a contact needs`, () => {
+    const guard = openGuard();
+    guard.noteContact(contact, 0);
+    for (const other of others) {
+      while (word(guard.judge(other, PROBE, 1)) === "pass");
+      load(guard, 1);
+      for (let i = 0; i < 50; i++) guard.judge(other, message(), 1);
+    }
+    for (let i = 0; i < LIMITS.datagramsPerSource.burst; i++) assert.equal(word(guard.judge(contact, PROBE, 1)), "pass");
+    assert.equal(word(guard.judge(contact, PROBE, 1)), "sourceOverBudget");
+    const sent = message();
+    const cookie = cookieIn(guard.judge(contact, sent, 1), sent);
+    assert.equal(word(guard.judge(contact, message({ cookie }), 1)), "pass");
+  });
+
+test("a contact is one for three minutes after it was noted or sent to; nobody becomes one by being sent to", () => {
+  const guard = openGuard();
+  const isContact = (host: number, now: Millis): boolean => {
+    // Strangers have none left.
+    for (let i = 0; i < 200; i++) guard.judge(source(100 + (i % 100), 7), PROBE, now);
+    return word(guard.judge(source(host), PROBE, now)) === "pass";
+  };
+  guard.noteContact(source(1), 0);
+  assert.equal(isContact(1, 179_999), true);
+  guard.keepContact(source(1), 179_999);
+  guard.keepContact(source(2), 179_999);
+  assert.deepEqual([isContact(1, 350_000), isContact(2, 350_000)], [true, false]);
+  guard.keepContact(source(1), 360_000);
+  assert.equal(isContact(1, 360_000), false);
+});
+
+test("under a flood from forged sources a stranger is let in when it comes again", () => {
+  const guard = openGuard();
+  const flood = (now: Millis): void => {
+    for (let i = 0; i < 100; i++) guard.judge({ ip: `198.51.${i}.${now % 256}` as Ip, port: 1 }, PROBE, now);
+  };
+  flood(0);
+  assert.equal(word(guard.judge(source(1), PROBE, 0)), "sourceOverBudget");
+  assert.equal(word(guard.judge(source(1), PROBE, 1)), "pass");
+});
+
+test("the cookies of a whole prefix open a bounded number of handshakes", () => {
+  const guard = openGuard();
+  load(guard, 0);
+  let passed = 0;
+  for (let subnet = 0; subnet < 100; subnet++) {
+    const from: Endpoint = { ip: `2001:db8:0:${subnet.toString(16)}::1` as Ip, port: 1_000 };
+    const sent = message();
+    const cookie = cookieIn(guard.judge(from, sent, 1), sent);
+    if (word(guard.judge(from, message({ cookie }), 1)) === "pass") passed++;
+  }
+  assert.equal(passed, LIMITS.strangers.handshakes.burst);
 });

@@ -10,10 +10,14 @@
 //   5. handshakes of this source within their budget                                           else sourceOverBudget
 //   6. type 3 and our own kinds: datagrams of this source within their budget                  else sourceOverBudget
 //
-// Nothing is remembered of a source before step 5, where it has shown that it receives what we send it, so a flood from
-// forged sources costs no memory there. Step 6 has a table of its own: forged sources push only each other out of it.
+// Contacts and strangers are counted apart from each other, so that no stranger can use up what a peer needs. A contact is an address
+// and a port that is or was some peer's endpoint; it has a budget for 4 and 5, and one for 6. A stranger is an IPv4 address or an
+// IPv6 /64; strangers besides share budgets in 4, 5 and 6, because sources can be forged. What is beyond counts as sourceOverBudget.
+//
+// Nothing is remembered of a stranger before it was turned away, and little then; forged sources push only each other out.
 
-import type { Endpoint } from "../address/endpoint.ts";
+import { type Endpoint, formatEndpoint } from "../address/endpoint.ts";
+import { BoundedMap } from "../bytes/bounded-map.ts";
 import type { Crypto, Random } from "../crypto/crypto.ts";
 import { XCHACHA_NONCE_BYTES } from "../crypto/xchacha20-poly1305.ts";
 import type { Millis } from "../time/millis.ts";
@@ -29,7 +33,8 @@ import {
 } from "../wire/handshake-message.ts";
 import { cookieKey, createCookieReply, makeCookie } from "./cookie.ts";
 import { hasMac1, hasMac2, mac1Key } from "./macs.ts";
-import { type Rate, RateBucket, SourceBuckets } from "./source-buckets.ts";
+import { type Rate, RateBucket, SourceBuckets, sourceKey } from "./source-buckets.ts";
+import { type StrangerLimits, StrangersShare } from "./strangers-share.ts";
 
 /** The constants of ports/datapath.ts, which may not be imported from here. */
 export interface GuardLimits {
@@ -39,6 +44,8 @@ export interface GuardLimits {
   readonly datagramsPerSource: Rate; // DATAGRAMS_PER_SOURCE
   readonly maxSources: number; // MAX_SOURCES
   readonly cookieSecretFor: Millis; // COOKIE_SECRET_FOR
+  readonly contactFor: Millis; // CONTACT_FOR
+  readonly strangers: StrangerLimits;
 }
 
 export interface HandshakeGuardOptions {
@@ -56,6 +63,9 @@ export type GuardVerdict =
   /** Counted under that name; `reply` goes to where the datagram came from. */
   | { readonly pass: false; readonly counter: GuardCounter; readonly reply?: Uint8Array };
 
+/** One for each peer that a table can hold. */
+const MAX_CONTACTS = 16_384;
+
 /** Largest datagram of our own kinds: one Ethernet frame. */
 export const OWN_DATAGRAM_MAX_BYTES = 1_500;
 
@@ -66,6 +76,13 @@ export class HandshakeGuard {
   readonly #limits: GuardLimits;
   readonly #handshakes: SourceBuckets;
   readonly #datagrams: SourceBuckets;
+  readonly #contactHandshakes: SourceBuckets;
+  readonly #contactDatagrams: SourceBuckets;
+  readonly #strangerDatagrams: StrangersShare;
+  readonly #strangerCookies: StrangersShare;
+  /** When an endpoint was last known to be a peer's. */
+  readonly #contacts: BoundedMap<string, Millis>;
+  #strangerHandshakes: RateBucket | undefined;
   #keys: GuardKeys | undefined;
   #load: RateBucket | undefined;
   #underLoadUntil: Millis = 0;
@@ -77,11 +94,28 @@ export class HandshakeGuard {
     this.#limits = limits;
     this.#handshakes = new SourceBuckets(limits.handshakesPerSource, limits.maxSources);
     this.#datagrams = new SourceBuckets(limits.datagramsPerSource, limits.maxSources);
+    this.#contactHandshakes = new SourceBuckets(limits.handshakesPerSource, limits.maxSources);
+    this.#contactDatagrams = new SourceBuckets(limits.datagramsPerSource, limits.maxSources);
+    const { datagrams, cookies, again, knockAgainFor } = limits.strangers;
+    const options = { knockAgainFor, maxSources: limits.maxSources };
+    this.#strangerDatagrams = new StrangersShare({ first: datagrams, again }, options);
+    this.#strangerCookies = new StrangersShare({ first: cookies, again }, options);
+    this.#contacts = new BoundedMap(MAX_CONTACTS);
   }
 
   /** Whose handshakes pass: our X25519 public key, 32 B. Until then none do. */
   setKey(publicKey: Uint8Array): void {
     this.#keys = { mac1: mac1Key(publicKey), cookie: cookieKey(publicKey) };
+  }
+
+  /** A peer was heard from there: it is no stranger for CONTACT_FOR. */
+  noteContact(endpoint: Endpoint, now: Millis): void {
+    this.#contacts.set(formatEndpoint(endpoint), now);
+  }
+
+  /** Something is sent there: a contact stays one, and nothing else becomes one. */
+  keepContact(endpoint: Endpoint, now: Millis): void {
+    if (this.#isContact(formatEndpoint(endpoint), now)) this.noteContact(endpoint, now);
   }
 
   /** `bytes` is not transport data (type 4 counts as malformed here). Never throws. */
@@ -92,7 +126,7 @@ export class HandshakeGuard {
       case "keyed":
         return this.#judgeKeyed(from, bytes, now);
       case "plain":
-        return this.#datagrams.take(from.ip, now) ? PASSED : refused("sourceOverBudget");
+        return this.#mayTell(from, now) ? PASSED : refused("sourceOverBudget");
     }
   }
 
@@ -106,14 +140,35 @@ export class HandshakeGuard {
     const keys = this.#keys;
     if (keys === undefined || !hasMac1(this.#crypto, bytes, keys.mac1)) return refused("handshakeNotForUs");
     if (!this.#isUnderLoad(now)) return PASSED;
+    const contact = formatEndpoint(from);
+    const isContact = this.#isContact(contact, now);
+    if (isContact && !this.#contactHandshakes.take(contact, now)) return refused("sourceOverBudget");
     const cookie = makeCookie(this.#cookieSecret(now), from);
-    if (!hasMac2(this.#crypto, bytes, cookie)) {
-      const options = { crypto: this.#crypto, key: keys.cookie, mac1: mac1Of(bytes) };
-      const nonce = this.#random.bytes(XCHACHA_NONCE_BYTES);
-      const reply = createCookieReply(options, { receiverIndex: senderIndexOf(bytes), nonce, cookie });
-      return { pass: false, counter: "handshakeCookieSent", reply };
+    if (hasMac2(this.#crypto, bytes, cookie)) {
+      return isContact || this.#mayShakeHands(from, now) ? PASSED : refused("sourceOverBudget");
     }
-    return this.#handshakes.take(from.ip, now) ? PASSED : refused("sourceOverBudget");
+    if (!isContact && !this.#strangerCookies.take(sourceKey(from.ip), now)) return refused("sourceOverBudget");
+    const options = { crypto: this.#crypto, key: keys.cookie, mac1: mac1Of(bytes) };
+    const nonce = this.#random.bytes(XCHACHA_NONCE_BYTES);
+    const reply = createCookieReply(options, { receiverIndex: senderIndexOf(bytes), nonce, cookie });
+    return { pass: false, counter: "handshakeCookieSent", reply };
+  }
+
+  #mayTell(from: Endpoint, now: Millis): boolean {
+    const contact = formatEndpoint(from);
+    if (this.#isContact(contact, now)) return this.#contactDatagrams.take(contact, now);
+    const source = sourceKey(from.ip);
+    return this.#datagrams.take(source, now) && this.#strangerDatagrams.take(source, now);
+  }
+
+  #mayShakeHands(from: Endpoint, now: Millis): boolean {
+    this.#strangerHandshakes ??= new RateBucket(this.#limits.strangers.handshakes, now);
+    return this.#handshakes.take(sourceKey(from.ip), now) && this.#strangerHandshakes.take(now);
+  }
+
+  #isContact(endpoint: string, now: Millis): boolean {
+    const notedAt = this.#contacts.get(endpoint);
+    return notedAt !== undefined && now - notedAt < this.#limits.contactFor;
   }
 
   /** Asked once for each message with a valid mac1: all of them are the load, those too that are then refused. */

@@ -126,6 +126,14 @@ for (const loaded of ["responder", "initiator", "both"]) {
       datagramsPerSource: { burst: 200, perSecond: 100 },
       maxSources: 16,
       cookieSecretFor: 120_000,
+      contactFor: 180_000,
+      strangers: {
+        datagrams: { burst: 1_000, perSecond: 1_000 },
+        cookies: { burst: 1_000, perSecond: 1_000 },
+        again: { burst: 500, perSecond: 500 },
+        handshakes: { burst: 200, perSecond: 200 },
+        knockAgainFor: 15_000,
+      },
     };
     const guards = [
       {

@@ -27,6 +27,14 @@ const LOAD_LIMITS = {
   datagramsPerSource: { burst: 200, perSecond: 100 },
   maxSources: 64,
   cookieSecretFor: minutes(2),
+  contactFor: minutes(3),
+  strangers: {
+    datagrams: { burst: 1_000, perSecond: 1_000 },
+    cookies: { burst: 1_000, perSecond: 1_000 },
+    again: { burst: 500, perSecond: 500 },
+    handshakes: { burst: 200, perSecond: 200 },
+    knockAgainFor: 15_000,
+  },
 };
 const NO_TRAFFIC: TrafficStamps = { dataSentAt: 0, dataReceivedAt: 0, authenticatedSentAt: 0, authenticatedReceivedAt: 0, sendCounter: 0 };
 

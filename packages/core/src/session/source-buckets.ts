@@ -30,10 +30,7 @@ export class RateBucket {
   }
 }
 
-/**
- * One token bucket for each source: an IPv4 address, or the /64 of an IPv6 address, which one subscriber has to himself. Bounded: a
- * new source takes the place of the one that was quiet longest, in constant time.
- */
+/** One token bucket for each key. Bounded: a new one takes the place of the one that was quiet longest, in constant time. */
 export class SourceBuckets {
   readonly #rate: Rate;
   readonly #maxSources: number;
@@ -48,8 +45,7 @@ export class SourceBuckets {
     this.#maxSources = maxSources;
   }
 
-  take(ip: Ip, now: Millis): boolean {
-    const key = sourceKey(ip);
+  take(key: string, now: Millis): boolean {
     const source = this.#sources.get(key) ?? this.#add(key, now);
     if (this.#latest !== source) {
       this.#unlink(source);
@@ -97,7 +93,8 @@ interface Source {
 /** In thousandths. */
 const TOKEN = 1_000;
 
-function sourceKey(source: Ip): string {
+/** A stranger's: its IPv4 address, or the /64 of its IPv6 address, which one subscriber has to himself. */
+export function sourceKey(source: Ip): string {
   const bytes = ipBytes(source);
   return bytes.length === 4 ? source : String.fromCharCode(...bytes.subarray(0, 8));
 }

@@ -101,6 +101,7 @@ export class SimDatapath implements Datapath {
   }
 
   sendDatagram(to: Endpoint, bytes: Uint8Array): void {
+    this.#engine.noteSent(to, this.now());
     this.#network.send(this.#endpoint, to, bytes);
   }
 

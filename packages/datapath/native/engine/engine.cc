@@ -124,6 +124,7 @@ void Engine::publish(const Table& wanted) {
 bool Engine::set_endpoint(uint16_t slot, const Endpoint& endpoint) {
   if (peer(slot) == nullptr) return false;
   peer(slot)->endpoint.store(endpoint);
+  if (endpoint.port != 0) shared_.contacts.note(shared_.contacts.key_of(endpoint), boot_ms());
   if (endpoint.port != 0) shared_.work.ask(WorkBoard::Kind::flush, slot);
   return true;
 }
@@ -186,7 +187,7 @@ bool Engine::send_keepalive(uint16_t slot) {
 }
 
 void Engine::send_datagram(const Endpoint& to, std::span<uint8_t> bytes) {
-  shared_.contacts.note(source_of(to.ip), boot_ms());
+  shared_.contacts.keep(shared_.contacts.key_of(to), boot_ms());
   const Datagram datagram{bytes.data(), bytes.size(), to};
   const auto [done, skipped] = shared_.udp.send({&datagram, 1});
   if (done == 0 || skipped > 0) shared_.stats.count(Writer::control, Counter::udp_send_errors);

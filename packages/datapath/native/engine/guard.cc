@@ -5,18 +5,17 @@
 //                          3. not under load?                                     pass
 //                          4. MAC2 made with a cookie of its source?              no: cookie reply, handshake_cookie_sent
 //                          5. HANDSHAKES_PER_SOURCE has a token?                  no: source_over_budget; yes: pass
-//   cookie reply, ours     6. DATAGRAMS_PER_SOURCE has a token?                   no: source_over_budget
-//                          7. ours, from a stranger: their budget has a token?    no: source_over_budget; yes: pass
+//   cookie reply, ours     6. DATAGRAMS_PER_SOURCE has a token?                   no: source_over_budget; yes: pass
 //
-// The same as core's session/handshake-guard.ts, but for the budgets of strangers: those bound what forged sources can cost,
-// and no honest load comes near them. Steps 5 and 6 have tables of their own: forged sources push only each other out of one.
+// Contacts (sources.h) and strangers are counted apart from each other, so that no stranger can use up what a peer needs: a contact
+// by address and port, also for its cookie replies; a stranger by its source. Strangers besides share budgets in 4, 5 and 6,
+// beyond which they count as source_over_budget. Each budget has a table of its own: forged sources push only each other out.
 //
-// In step 4 a stranger's cookie reply has a budget too; beyond it there is none, and the message counts as source_over_budget.
+// The same as core's session/handshake-guard.ts.
 //
 // What a flood costs at most, by kind: wrong MAC1: two blocks of BLAKE2s. Right MAC1, forged sources: the same and strangers'
-// cookie replies. Our own kinds, forged sources: a look into two tables, and strangers' datagrams for JavaScript.
-// Peers are not locked out by it: sources that JavaScript has written to lately are no strangers, and whoever we have a
-// session or look for a path with is one of them. A peer from an unknown address gets in when it comes again: see Knocks.
+// cookie replies. Our own kinds, forged sources: a look into two tables, and strangers' datagrams for JavaScript. A peer from an
+// unknown address gets in when it comes again: see Knocks.
 
 #include "guard.h"
 
@@ -46,10 +45,13 @@ HandshakeKey::HandshakeKey(uint64_t id_in, std::span<const uint8_t> public_key)
 Guard::Judgement Guard::judge(DatagramKind kind, const Datagram& datagram, const HandshakeKey* key, uint64_t now,
                               std::span<uint8_t, kCookieReplyBytes> reply) {
   if (kind == DatagramKind::handshake) return judge_handshake(datagram, key, now, reply);
+  const Contacts::Key contact = contacts_.key_of(datagram.peer);
+  if (contacts_.holds(contact, now)) {
+    return contacts_datagrams_.take(contact, now) ? kPass : drop(Counter::source_over_budget);
+  }
   const Source source = source_of(datagram.peer.ip);
   if (!datagrams_.take(source, now)) return drop(Counter::source_over_budget);
-  if (is_stranger_over_budget(source, strangers_datagrams_, now)) return drop(Counter::source_over_budget);
-  return kPass;
+  return strangers_datagrams_.take(source, kStrangers, now) ? kPass : drop(Counter::source_over_budget);
 }
 
 Guard::Judgement Guard::judge_handshake(const Datagram& datagram, const HandshakeKey* key, uint64_t now,
@@ -64,11 +66,15 @@ Guard::Judgement Guard::judge_handshake(const Datagram& datagram, const Handshak
     cookies_.set_key(key->cookie_reply);
   }
   if (!is_under_load(now)) return kPass;
+  const Contacts::Key contact = contacts_.key_of(datagram.peer);
+  const bool is_contact = contacts_.holds(contact, now);
   const Source source = source_of(datagram.peer.ip);
+  if (is_contact && !contacts_handshakes_.take(contact, now)) return drop(Counter::source_over_budget);
   if (cookies_.is_shown(datagram.peer, message, now)) {
-    return handshakes_.take(source, now) ? kPass : drop(Counter::source_over_budget);
+    const bool passes = is_contact || (handshakes_.take(source, now) && strangers_handshakes_.take(kStrangersHandshakes, now));
+    return passes ? kPass : drop(Counter::source_over_budget);
   }
-  if (is_stranger_over_budget(source, strangers_cookies_, now)) return drop(Counter::source_over_budget);
+  if (!is_contact && !strangers_cookies_.take(source, kStrangers, now)) return drop(Counter::source_over_budget);
   if (!cookies_.reply(datagram.peer, message, now, reply)) return drop(Counter::source_over_budget);
   return {Verdict::reply, Counter::handshake_cookie_sent};
 }
@@ -79,9 +85,9 @@ bool Guard::is_under_load(uint64_t now) {
   return now < under_load_until_;
 }
 
-bool Guard::is_stranger_over_budget(Source source, TokenBucket& bucket, uint64_t now) {
-  if (contacts_.holds(source, now) || bucket.take(kStrangers, now)) return false;
-  return !knocks_.is_again(source, now) || !strangers_again_.take(kStrangersAgain, now);
+bool Guard::StrangersShare::take(Source source, const Rate& rate, uint64_t now) {
+  if (first.take(rate, now)) return true;
+  return knocks.is_again(source, now) && again.take(kStrangersAgain, now);
 }
 
 }  // namespace mesh

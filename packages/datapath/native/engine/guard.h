@@ -45,19 +45,28 @@ class Guard {
  private:
   Judgement judge_handshake(const Datagram& datagram, const HandshakeKey* key, uint64_t now, std::span<uint8_t, kCookieReplyBytes> reply);
   bool is_under_load(uint64_t now);
-  bool is_stranger_over_budget(Source source, TokenBucket& bucket, uint64_t now);
+
+  // One kind of what strangers ask for, and those of them who come again after they were turned away.
+  struct StrangersShare {
+    TokenBucket first;
+    TokenBucket again;
+    Knocks knocks;
+
+    bool take(Source source, const Rate& rate, uint64_t now);
+  };
 
   Contacts& contacts_;
   SourceBuckets handshakes_{kHandshakesPerSource};
   SourceBuckets datagrams_{kDatagramsPerSource};
+  SourceBuckets contacts_handshakes_{kHandshakesPerSource};
+  SourceBuckets contacts_datagrams_{kDatagramsPerSource};
   Cookies cookies_;
   uint64_t key_id_ = 0;
   uint64_t under_load_until_ = 0;
   TokenBucket load_;
-  TokenBucket strangers_datagrams_;
-  TokenBucket strangers_cookies_;
-  TokenBucket strangers_again_;
-  Knocks knocks_;
+  TokenBucket strangers_handshakes_;
+  StrangersShare strangers_datagrams_;
+  StrangersShare strangers_cookies_;
 };
 
 }  // namespace mesh

@@ -173,6 +173,7 @@ void Inbound::follow_moves() {
   for (const Move& move : std::span(moves_).first(moves_count_)) {
     const Endpoint before = move.peer->endpoint.load();
     if (before == move.to || !move.peer->endpoint.try_store(move.to)) continue;
+    shared_.contacts.note(shared_.contacts.key_of(move.to), now_);
     if (before.port == 0) shared_.work.ask(WorkBoard::Kind::flush, move.peer->slot);
   }
   moves_count_ = 0;

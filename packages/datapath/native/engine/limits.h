@@ -24,7 +24,7 @@ inline constexpr size_t kResponseBytes = 92;
 inline constexpr size_t kCookieReplyBytes = 64;
 inline constexpr size_t kCookieNonceBytes = 24;
 
-// Mirrors MAX_PEERS and STAGED_PACKETS of the port; native.ts checks the first against the addon.
+// Mirrors MAX_PEERS and STAGED_PACKETS of the port; binding.cc checks the first, addon-codec.ts the layout it makes.
 inline constexpr uint32_t kMaxPeers = 16'384;
 inline constexpr uint32_t kStagedPerPeer = 128;
 // Staged packets of all peers: 16 peers can be full at once, then the oldest of all goes. 2,048 x 1.5 KB = 3 MB.
@@ -32,7 +32,7 @@ inline constexpr uint32_t kStagedInAll = 2'048;
 inline constexpr uint64_t kSessionWantedEveryMs = 1'000;
 
 // Mirrors of the port, where the reasons stand: HANDSHAKE_LOAD, UNDER_LOAD_FOR, HANDSHAKES_PER_SOURCE, DATAGRAMS_PER_SOURCE,
-// MAX_SOURCES, COOKIE_SECRET_FOR.
+// MAX_SOURCES, COOKIE_SECRET_FOR; below STRANGERS, STRANGERS_AGAIN, STRANGERS_HANDSHAKES, KNOCK_AGAIN_FOR, CONTACT_FOR.
 inline constexpr Rate kHandshakeLoad{200, 100};
 inline constexpr uint64_t kUnderLoadForMs = 1'000;
 inline constexpr Rate kHandshakesPerSource{5, 20};
@@ -40,14 +40,10 @@ inline constexpr Rate kDatagramsPerSource{200, 100};
 inline constexpr uint32_t kMaxSources = 4'096;
 inline constexpr uint64_t kCookieSecretForMs = 120'000;
 
-// Per source means nothing when sources are forged, so strangers (whoever is no contact) share budgets more: one for datagrams of
-// our own kinds, some 30 us of JavaScript each, so that it is 3 % of a core; one for cookie replies, some 8 us each, the
-// kernel's part included; and one for those of either kind who come again after they were turned away.
 inline constexpr Rate kStrangers{1'000, 1'000};
 inline constexpr Rate kStrangersAgain{500, 500};
-// Three attempts of a handshake (REKEY_TIMEOUT is 5 s).
+inline constexpr Rate kStrangersHandshakes{200, 200};
 inline constexpr uint64_t kKnockAgainForMs = 15'000;
-// REJECT_AFTER_TIME: whoever has a session that is alive was sent a handshake message within it.
 inline constexpr uint64_t kContactForMs = 180'000;
 
 // Packets a pump handles between two quiescent states: long enough to amortise them, short enough (some 50 us)

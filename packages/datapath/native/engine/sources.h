@@ -9,7 +9,8 @@
 #include "token_bucket.h"
 #include "zeroed.h"
 
-// Who datagrams come from, as far as their number is concerned: an IPv4 address or an IPv6 /64. Ports do not count.
+// Who datagrams come from, as far as their number is concerned: a stranger is an IPv4 address or an IPv6 /64, whatever its ports,
+// a contact an address and a port.
 namespace mesh {
 
 using Source = uint64_t;
@@ -92,14 +93,24 @@ class Knocks {
   Zeroed<uint32_t> cells_{kCells};
 };
 
-// Sources that JavaScript has sent a datagram to within kContactForMs: it answers only what it could authenticate, and
-// probes only what a member announced. So a forged source is one only by chance, about 1 in 100 for a mesh of 700.
-// Control notes, inbound asks.
+// Endpoints, ports included, that are or were some peer's within kContactForMs: control sets an endpoint when the peer answered
+// from there, inbound moves a roaming one to where it authenticated something, and what JavaScript sends there keeps it. To
+// pass for a contact, a forged source has to name both; one that was drawn by chance does in 1 of 100 for a mesh of 700.
+// Control and inbound note, inbound asks.
 class Contacts {
  public:
-  void note(Source source, uint64_t now) { at(source).store(seconds(now), std::memory_order_relaxed); }
-  bool holds(Source source, uint64_t now) {
-    const uint32_t noted = at(source).load(std::memory_order_relaxed);
+  using Key = uint64_t;
+
+  // What stands for an endpoint: a hash that nobody outside can steer.
+  Key key_of(const Endpoint& endpoint) const { return hash_(hash_(hash_(endpoint.ip.high) + endpoint.ip.low) + endpoint.port); }
+
+  void note(Key key, uint64_t now) { at(key).store(seconds(now), std::memory_order_relaxed); }
+  // A contact stays one; nothing else becomes one.
+  void keep(Key key, uint64_t now) {
+    if (holds(key, now)) note(key, now);
+  }
+  bool holds(Key key, uint64_t now) {
+    const uint32_t noted = at(key).load(std::memory_order_relaxed);
     // Control may have noted it in a later second than the one that this batch began in.
     return noted != 0 && static_cast<int32_t>(seconds(now) - noted) < static_cast<int32_t>(kContactForMs / 1'000);
   }
@@ -108,7 +119,7 @@ class Contacts {
   static constexpr size_t kCells = 1 << 16;
 
   static uint32_t seconds(uint64_t now) { return static_cast<uint32_t>(now / 1'000) + 1; }
-  std::atomic<uint32_t>& at(Source source) { return cells_[hash_(source) % kCells]; }
+  std::atomic<uint32_t>& at(Key key) { return cells_[hash_(key) % kCells]; }
 
   const SourceHash hash_;
   Zeroed<std::atomic<uint32_t>> cells_{kCells};

@@ -11,7 +11,7 @@
 //   words 0..47      three blocks of 16 counters: written by outbound pump, inbound pump, control thread; add them up
 //   words 48..       one record of 16 words (128 B) per slot: 0..7 written by outbound, 8..15 by inbound
 //
-// Mirrored by native.ts, which checks the total size.
+// Mirrored by addon-codec.ts; binding.cc checks the total size.
 namespace mesh {
 
 enum class Counter : uint32_t {  // order of DATAPATH_COUNTERS in the port

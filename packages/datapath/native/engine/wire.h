@@ -13,7 +13,7 @@
 //   2                92         handshake response                 the same
 //   3                64         cookie reply                       the same
 //   4                >= 32      transport data                     a session
-//   0x21..23 'msh'   <= 1500    our probes and relay frames        the guard, then JavaScript
+//   0x21..23 'msh'   <= 1500    our probes (others are for later)  the guard, then JavaScript
 //
 // Initiations and responses end with mac1 and mac2, 16 B each.
 //

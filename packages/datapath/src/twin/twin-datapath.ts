@@ -100,6 +100,7 @@ class TwinDatapath implements Datapath {
 
   sendDatagram(to: Endpoint, bytes: Uint8Array): void {
     this.#open();
+    this.#engine.noteSent(to, this.now());
     this.#udp.send(to, bytes.slice()); // the socket may still need it when this returns
   }
 

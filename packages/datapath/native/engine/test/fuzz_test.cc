@@ -96,7 +96,7 @@ void fuzz_demultiplex_and_guard_seed_1() {
     if (kind != DatagramKind::handshake && kind != DatagramKind::control) continue;
     const Endpoint from = random.below(2) == 0 ? v4(static_cast<uint32_t>(random.below(6'000)))
                                                : Endpoint{{random.next(), random.next()}, static_cast<uint16_t>(random.next())};
-    if (random.below(50) == 0) contacts->note(source_of(from.ip), now);
+    if (random.below(50) == 0) contacts->note(contacts->key_of(from), now);
     const bool has_key = random.below(100) > 0;
     const auto [verdict, cause] = guard.judge(kind, {bytes.data(), bytes.size(), from}, has_key ? &key : nullptr, now, reply);
     passed += verdict == Guard::Verdict::pass;

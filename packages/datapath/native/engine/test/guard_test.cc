@@ -328,7 +328,7 @@ void a_flood_of_initiations_is_bounded_and_peers_get_in_seed_1() {
   CHECK(flood.answered <= kStrangers.burst + 2 * kStrangers.per_second + 100);
   // A contact is asked for a cookie at its first attempt, and in at its second.
   const Endpoint contact = v4(0xc0000201);
-  rig.contacts->note(source_of(contact.ip), rig.now);
+  rig.contacts->note(rig.contacts->key_of(contact), rig.now);
   CHECK(rig.asks_for_cookie(contact, initiation) && rig.passes(contact, rig.with_cookie(1, rig.cookie())));
   // Strangers are turned away, as all are. They come again after 5 s; most are remembered, and asked.
   uint32_t in = 0;
@@ -351,7 +351,7 @@ void a_flood_of_probes_is_bounded_and_peers_get_in_seed_1() {
   flood.run(rig, probe, 2'000);
   CHECK(flood.answered == 0 && flood.passed <= kStrangers.burst + 2 * kStrangers.per_second + 100);
   const Endpoint contact = v4(0xc0000201);
-  rig.contacts->note(source_of(contact.ip), rig.now);
+  rig.contacts->note(rig.contacts->key_of(contact), rig.now);
   for (uint32_t i = 0; i < kDatagramsPerSource.burst; i++) CHECK(rig.passes(contact, probe));
   CHECK(rig.drops(contact, probe, Counter::source_over_budget));
   uint32_t in = 0;
@@ -363,6 +363,51 @@ void a_flood_of_probes_is_bounded_and_peers_get_in_seed_1() {
   CHECK(in > kStrangersInTest / 2);
 }
 
+void nobody_uses_up_what_a_contact_needs() {
+  GuardRig rig;
+  const std::vector<uint8_t> probe = {0x21, 'm', 's', 'h'};
+  for (const Endpoint& contact : {v4(0xc0000201), Endpoint{{0x2001'0db8'0000'0001, 1}, 5'000}}) {
+    rig.contacts->note(rig.contacts->key_of(contact), rig.now);
+    Endpoint neighbour = contact;  // behind the same NAT, or whoever forges the address without knowing the port
+    neighbour.port++;
+    Endpoint housemate = contact;  // in the same /64
+    housemate.ip.low++;
+    for (uint32_t i = 0; i < 4 * kDatagramsPerSource.burst; i++) {
+      rig.judge(neighbour, probe);
+      rig.judge(housemate, probe);
+    }
+    rig.overload();
+    for (uint32_t i = 0; i < 4 * kHandshakesPerSource.burst; i++) {
+      rig.judge(neighbour, handshake_message(1, rig.key));
+      rig.judge(housemate, handshake_message(1, rig.key));
+    }
+    for (uint32_t i = 0; i < kDatagramsPerSource.burst; i++) CHECK(rig.passes(contact, probe));
+    CHECK(rig.asks_for_cookie(contact, handshake_message(1, rig.key)));
+    CHECK(rig.passes(contact, rig.with_cookie(1, rig.cookie())));
+  }
+}
+
+void a_contact_is_answered_at_a_pace() {
+  GuardRig rig;
+  const Endpoint contact = v4(0xc0000201);
+  rig.contacts->note(rig.contacts->key_of(contact), rig.now);
+  rig.overload();
+  for (uint32_t i = 0; i < kHandshakesPerSource.burst; i++) CHECK(rig.asks_for_cookie(contact, handshake_message(1, rig.key)));
+  CHECK(rig.drops(contact, handshake_message(1, rig.key), Counter::source_over_budget));
+}
+
+void cookies_of_a_whole_prefix_open_a_bounded_number_of_handshakes() {
+  GuardRig rig;
+  rig.overload();
+  uint32_t in = 0;
+  for (uint64_t subnet = 0; subnet < 4 * kStrangersHandshakes.burst; subnet++) {
+    const Endpoint from{{0x2001'0db8'0000'0000 + subnet, 1}, 5'000};
+    if (rig.judge(from, handshake_message(1, rig.key)).verdict != Guard::Verdict::reply) continue;
+    in += rig.passes(from, rig.with_cookie(1, rig.cookie()));
+  }
+  CHECK(in == kStrangersHandshakes.burst);
+}
+
 constexpr Test kTests[] = {
     {"BLAKE2s: RFC 7693, appendix E", blake2s_rfc7693_appendix_e},
     {"a MAC key is keyed BLAKE2s, seed 1", mac_key_is_keyed_blake2s},
@@ -371,6 +416,9 @@ constexpr Test kTests[] = {
     {"a source is an IPv4 address or a /64", a_source_is_an_ipv4_address_or_a_64},
     {"source buckets: as the model, seed 1", source_buckets_as_model_seed_1},
     {"contacts last three minutes", contacts_last_three_minutes},
+    {"nobody uses up what a contact needs", nobody_uses_up_what_a_contact_needs},
+    {"a contact is answered at a pace", a_contact_is_answered_at_a_pace},
+    {"cookies of a whole prefix open a bounded number of handshakes", cookies_of_a_whole_prefix_open_a_bounded_number_of_handshakes},
     {"knocks are known again for a while", knocks_are_known_again_for_a_while},
     {"guard: wants a MAC1 of its key", guard_wants_mac1_of_its_key},
     {"guard: under load until a second after the last too many", guard_is_under_load_until_a_second_after_the_last_too_many},
