@@ -3,7 +3,7 @@ import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 
 /** Something the tests or the demo want from the machine, beyond Node. */
-export type HostNeed = "engine" | "network" | "firewall" | "ping" | "throughput" | "capture" | "wireguard" | "service";
+export type HostNeed = "engine" | "network" | "firewall" | "ping" | "throughput" | "capture" | "wireguard" | "service" | "shells";
 
 interface HostTool {
   readonly need: HostNeed;
@@ -35,6 +35,8 @@ const TOOLS: readonly HostTool[] = [
     why: "is the stock WireGuard peer we must interoperate with",
   },
   { need: "service", commands: ["systemd-analyze"], debianPackage: "systemd", why: "checks the service's unit" },
+  { need: "shells", commands: ["zsh"], debianPackage: "zsh", why: "reads its completion script" },
+  { need: "shells", commands: ["fish"], debianPackage: "fish", why: "reads its completion script" },
   { need: "wireguard", commands: ["wg"], debianPackage: "wireguard-tools", why: "configures that stock peer" },
 ];
 

@@ -67,6 +67,18 @@ describe("gossip keeper", () => {
     assert.deepEqual(told, [{ kind: "answer", nonce }]);
   });
 
+  it("answers a neighbour that asks and asks at a pace", async () => {
+    const { keeper, clock, peer, told } = scene();
+    const ask = (): number => {
+      told.length = 0;
+      for (let i = 0; i < 1_000; i++) keeper.heard(peer, { kind: "question", nonce: new Uint8Array(16).fill(i) });
+      return told.filter(({ kind }) => kind === "answer").length;
+    };
+    assert.equal(ask(), 8);
+    await clock.advance(2_000);
+    assert.equal(ask(), 2);
+  });
+
   it("takes no other answer than to its last question, and that once", async () => {
     const made = scene();
     const { keeper, clock, peer, told } = made;

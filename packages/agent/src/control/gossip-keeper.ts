@@ -14,6 +14,7 @@
 import { type Clock, equalBytes, type Millis, type NodeId } from "@mesh/core/ports";
 import { type GossipHealth, type GossipSeen, type GossipStep, newGossipHealth, stepGossip } from "./gossip-health.ts";
 import type { GossipHello } from "./gossip-hello.ts";
+import { Pace } from "./pace.ts";
 
 interface GossipKeeperOptions {
   readonly self: NodeId;
@@ -37,6 +38,11 @@ interface GossipKeeperOptions {
 /** Between two cuts of one peer: one that does not listen to us on purpose, for what we sent, is not made to by new connections. */
 export const CUT_INTERVAL: Millis = 600_000;
 
+/** Answers to one neighbour in a row: it asks when a link comes up, after a failure and when it doubts … */
+const ANSWER_BURST = 8;
+/** … and then one more each of these. A megabyte of questions would be 10,000 answers otherwise. */
+const ANSWER_INTERVAL: Millis = 1_000;
+
 interface Watched {
   health: GossipHealth;
   /** Nonce of the last question. */
@@ -59,6 +65,7 @@ export class GossipKeeper {
   readonly #watched = new Map<NodeId, Watched>();
   /** Those of the last CUT_INTERVAL. */
   readonly #cutAt = new Map<NodeId, Millis>();
+  readonly #answers = new Pace<NodeId>({ burst: ANSWER_BURST, interval: ANSWER_INTERVAL });
   #counts: GossipCounts = { asked: 0, answered: 0, heals: 0, cuts: 0 };
 
   constructor(options: GossipKeeperOptions) {
@@ -94,7 +101,7 @@ export class GossipKeeper {
   heard(node: NodeId, { kind, nonce }: GossipHello): void {
     const watched = this.#watched.get(node);
     if (kind === "question") {
-      this.#options.tell(node, { kind: "answer", nonce });
+      if (this.#answers.take(node, this.#options.clock.now())) this.#options.tell(node, { kind: "answer", nonce });
     } else if (watched?.asked !== undefined && equalBytes(watched.asked, nonce)) {
       watched.asked = undefined;
       this.#count("answered");

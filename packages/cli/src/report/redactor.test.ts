@@ -30,3 +30,9 @@ test("names go as whole words, in values and not in keys", () => {
   assert.equal(redactor.lines('{"name":"laptop-b"}\nno json: laptop-b\n'), '{"name":"node-1"}\nno json: node-1\n');
   assert.equal(redactor.metrics('mesh_x{peer="laptop-b",name="name"} 5\n# home'), 'mesh_x{peer="node-1",name="node-2"} 5\n# home');
 });
+
+test("an IPv4 address inside an IPv6 one goes as a whole", () => {
+  const redactor = new Redactor([]);
+  assert.equal(redactor.text("from ::ffff:203.0.113.5 by 64:ff9b::8.8.8.8: refused"), "from public-address-1 by public-address-2: refused");
+  assert.equal(redactor.text("at [::ffff:203.0.113.5]:51820 in 1.5 s"), "at [public-address-1]:51820 in 1.5 s");
+});

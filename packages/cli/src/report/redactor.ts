@@ -59,7 +59,9 @@ export class Redactor {
   }
 
   #withoutAddresses(text: string): string {
-    return text.replace(/\d+\.\d+\.\d+\.\d+|[0-9a-fA-F]*:[0-9a-fA-F:]*(?:\d+\.\d+\.\d+\.\d+)?/g, (found) => this.#address(found));
+    return text.replace(/\d+\.\d+\.\d+\.\d+|[0-9a-fA-F]*:(?:[0-9a-fA-F:]*:)?(?:\d+\.\d+\.\d+\.\d+|[0-9a-fA-F]*)/g, (found) =>
+      this.#address(found),
+    );
   }
 
   #address(found: string): string {

@@ -67,6 +67,8 @@ bool Inbound::pump() {
       case DatagramKind::transport: count += open(datagram, packets_[count]); break;
     }
   }
+  is_flooded_ = false;
+  for (size_t i = 0; i < received && was_junk_; i++) is_flooded_ |= !junk_.take(kJunk, now_);
   follow_moves();
   const size_t refused = shared_.tun.write(std::span(packets_).first(count));
   if (refused > 0) shared_.stats.count(Writer::inbound, Counter::tun_write_errors, refused);
@@ -76,7 +78,7 @@ bool Inbound::pump() {
 
 void Inbound::wait() {
   reader_.offline();
-  if (was_junk_) {
+  if (is_flooded_) {
     const timespec pause{0, kPauseAfterJunkUs * 1'000};
     ::nanosleep(&pause, nullptr);
   }

@@ -7,6 +7,7 @@
 #include "guard.h"
 #include "packet_slots.h"
 #include "shared.h"
+#include "token_bucket.h"
 
 namespace mesh {
 
@@ -57,6 +58,8 @@ class Inbound {
   uint64_t now_ = 0;
   uint32_t errors_in_a_row_ = 0;
   bool was_junk_ = false;  // the last batch: some datagrams, none of them for anyone
+  bool is_flooded_ = false;
+  TokenBucket junk_;
 };
 
 }  // namespace mesh

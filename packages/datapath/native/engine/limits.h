@@ -53,7 +53,10 @@ inline constexpr size_t kBatch = 32;
 // and tag. The odd stride spreads the slots over cache sets: at exactly 64 KiB all would compete for the same ones.
 inline constexpr size_t kSlotBytes = 65'536 + 64;
 inline constexpr size_t kSlotStride = 65'536 + 33 * 64;
-// How long inbound sleeps after a batch in which nothing was for anyone: a flood then costs 2,000 wake-ups a second and not
+// What may come without being for anyone before inbound takes it for a flood. Below, each datagram wakes it: a pause would be felt by
+// the lone packet that comes next.
+inline constexpr Rate kJunk{64, 5'000};
+// How long inbound then sleeps after a batch in which nothing was for anyone: a flood costs 2,000 wake-ups a second and not
 // one for every few datagrams, which was more than all the rest of it. The socket's buffer holds what comes meanwhile.
 inline constexpr uint32_t kPauseAfterJunkUs = 500;
 inline constexpr int kSocketBufferBytes = 4 * 1024 * 1024;
