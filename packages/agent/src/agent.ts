@@ -53,6 +53,9 @@ const TUNNEL_MTU = 1_420;
 /** After joining, the first path to a member is worth waiting for: the next thing typed is a ping. */
 const FIRST_PATH_TIMEOUT: Millis = seconds(2);
 
+/** Members that are there are linked within a second or two; without one, nobody can be told anything. */
+const FIRST_LINK_TIMEOUT: Millis = seconds(5);
+
 const crypto = nodeCrypto();
 const random = nodeRandom();
 
@@ -112,6 +115,7 @@ class Agent {
   /** Settles when the latest write asked for is durable; it never rejects. */
   #lastWrite: Promise<void> = Promise.resolve();
   readonly #firstPath = Promise.withResolvers<void>();
+  readonly #firstLink = Promise.withResolvers<void>();
   /** The node has said its goodbye. */
   readonly #stopped = Promise.withResolvers<void>();
   #hasLeft = false;
@@ -193,7 +197,10 @@ class Agent {
       listen: order.listen === undefined ? undefined : parseEndpoint(order.listen),
       topic: `/mesh/records/1/${node.trust.network}`,
       queries: node.queries,
-      onEvent: (event) => driver.dispatch(event),
+      onEvent: (event) => {
+        driver.dispatch(event);
+        if (event.type === "link-up") this.#firstLink.resolve();
+      },
       clock,
       log: log.child({ part: "control" }),
       busyResponse: encodeJoinResponse({ outcome: "refused", reason: "busy" }),
@@ -229,6 +236,7 @@ class Agent {
     shutdown.signal.throwIfAborted();
     this.#keepsState.resolve(true);
     channel.step(`tunnel ${tunName} is up, UDP port ${udpPort}`);
+    if (documents.snapshot.hasLeft) return await this.#finishLeaving();
     if (order.command === "join") await this.#waitForFirstPath();
     log.info({ network: node.trust.network, node: node.id, device: tunName, endpoint: `udp ${udpPort}, tcp ${control.port}` }, "serving");
   }
@@ -237,12 +245,7 @@ class Agent {
   #checkBefore(before: NodeDocuments | undefined): void {
     const { order, files, network } = this.#parts;
     const details = { directory: files.directory };
-    if (before?.snapshot.hasLeft === true) {
-      // It was killed between telling the others and deleting this.
-      this.#hasLeft = true;
-      const hint = "What was left of it here is deleted now. To come back: `mesh join` with a new invite.";
-      throw new MeshError("state/missing", `This node has left the network ${network}.`, details, { hint });
-    }
+    if (before?.snapshot.hasLeft === true) return;
     if (order.command === "up") {
       if (before !== undefined) return;
       const hint = "Make a network with `mesh init`, or join one with `mesh join <invite>`.";
@@ -285,12 +288,28 @@ class Agent {
     await discardStateDirectory(files.directory);
   }
 
-  async #waitForFirstPath(): Promise<void> {
-    const { clock, channel } = this.#parts;
+  /** It was killed after it had decided to leave, and perhaps before anybody heard of it: that is made up for. Always throws. */
+  async #finishLeaving(): Promise<never> {
+    const { files, network } = this.#parts;
+    await this.#within(FIRST_LINK_TIMEOUT, this.#firstLink.promise);
+    const result = await this.#command({ type: "leave", isForced: true });
+    if (result.type !== "leave") throw unexpected(result);
+    this.#hasLeft = true;
+    const hint = "What was left of it here is deleted now. To come back: `mesh join` with a new invite.";
+    throw new MeshError("state/missing", `This node has left the network ${network}.`, { directory: files.directory }, { hint });
+  }
+
+  async #within(timeout: Millis, event: Promise<void>): Promise<void> {
+    const { clock } = this.#parts;
     const { promise: tooLong, resolve } = Promise.withResolvers<void>();
-    const cancel = clock.at(clock.now() + FIRST_PATH_TIMEOUT, resolve);
-    await Promise.race([this.#firstPath.promise, tooLong]);
+    const cancel = clock.at(clock.now() + timeout, resolve);
+    await Promise.race([event, tooLong]);
     cancel();
+  }
+
+  async #waitForFirstPath(): Promise<void> {
+    const { channel } = this.#parts;
+    await this.#within(FIRST_PATH_TIMEOUT, this.#firstPath.promise);
     const peer = this.#view((node, sources) => node.status(sources)).peers.find(({ endpoint }) => endpoint !== undefined);
     channel.step(peer === undefined ? "no path to a member yet: it is looked for" : `${peer.name} answers: ${peer.path}`);
   }

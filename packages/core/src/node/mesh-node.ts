@@ -29,7 +29,7 @@ import { linkOf } from "./link-of.ts";
 import { LinkTargets } from "./link-targets.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { CommandId, NodeCommand, NodeEvent } from "./node-event.ts";
-import { EndpointPublisher, type OwnEndpoints, ownEndpoints } from "./own-endpoints.ts";
+import { EndpointPublisher, type OwnEndpoints, ownEndpoints, placeOf } from "./own-endpoints.ts";
 import { isUnheardInTunnel, pathText } from "./peer-state.ts";
 import { Peers, type Pong } from "./peers.ts";
 import { PingDesk, pingView } from "./ping-desk.ts";
@@ -110,7 +110,9 @@ export class MeshNode {
     const set = new RecordSet(crypto);
     set.put(statement.value);
     this.#book = new RecordBook({ trust: this.trust, opener, set });
-    this.#book.merge([snapshot.certificate, ...snapshot.ledger.assignments.map(({ certificate }) => certificate), ...records]);
+    // Whoever was killed while it left is a member once more, to tell those who have not heard.
+    const kept = snapshot.hasLeft ? records.filter((bytes) => !this.#isOwnRemoval(opener, bytes)) : records;
+    this.#book.merge([snapshot.certificate, ...snapshot.ledger.assignments.map(({ certificate }) => certificate), ...kept]);
     this.#peers = new Peers({
       crypto,
       random,
@@ -446,6 +448,11 @@ export class MeshNode {
     return { type: "command-result", id, result: { type: "ping", ping } };
   }
 
+  #isOwnRemoval(opener: RecordOpener, bytes: Uint8Array): boolean {
+    const opened = opener.open(bytes);
+    return opened.ok && opened.value.content.type === "removal" && opened.value.content.removal.target === this.id;
+  }
+
   #own(): Member | undefined {
     return this.#book.membership.members.get(this.id);
   }
@@ -483,11 +490,6 @@ export class MeshNode {
       collision: this.#collision(),
     };
   }
-}
-
-/** What decides where packets leave this host and come to it: its addresses and default routes. Others come and go with every container. */
-function placeOf({ addresses, routes }: HostView): string {
-  return JSON.stringify([addresses, routes.filter(({ prefix }) => prefix.length === 0)]);
 }
 
 function log(level: "debug" | "info" | "warn" | "error", message: string, fields: Readonly<Record<string, unknown>>): NodeEffect {

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
+import { parsePrefix } from "../address/prefix.ts";
 import { SampleNetwork } from "../membership/sample-network-fixture.ts";
 import { MAX_ENDPOINTS } from "../records/endpoint-record.ts";
-import { EndpointPublisher, type OwnEndpoints, ownEndpoints, PUBLISH_BURST, PUBLISH_INTERVAL } from "./own-endpoints.ts";
+import { EndpointPublisher, type OwnEndpoints, ownEndpoints, PUBLISH_BURST, PUBLISH_INTERVAL, placeOf } from "./own-endpoints.ts";
 
 const { plan } = new SampleNetwork();
 const host = (...ips: readonly string[]): Parameters<typeof ownEndpoints>[1] => ({
@@ -70,4 +71,13 @@ test("what is published already is not wanted again, unless someone holds anothe
   assert.equal(publisher.wakeAt(), undefined);
   publisher.wantAgain(places(1));
   assert.deepEqual(publisher.takeDue(PUBLISH_INTERVAL), places(1));
+});
+
+test("a host is elsewhere when its addresses or default routes changed, not when a container came", () => {
+  const at = (routes: readonly string[], ...ips: readonly string[]): string =>
+    placeOf({ ...host(...ips), routes: routes.map((text) => ({ device: "eth0", prefix: parsePrefix(text) ?? assert.fail(text) })) });
+  const before = at(["0.0.0.0/0"], "192.0.2.1");
+  assert.equal(at(["0.0.0.0/0", "172.17.0.0/16"], "192.0.2.1"), before);
+  assert.notEqual(at([], "192.0.2.1"), before);
+  assert.notEqual(at(["0.0.0.0/0"], "192.0.2.2"), before);
 });

@@ -29,6 +29,11 @@ export function ownEndpoints(plan: AddressPlan, host: HostView, ports: { readonl
   return { udp: at(ports.udp), tcp: at(ports.tcp) };
 }
 
+/** What decides where packets leave this host and come to it: its addresses and default routes. Others come and go with every container. */
+export function placeOf({ addresses, routes }: HostView): string {
+  return JSON.stringify([addresses, routes.filter(({ prefix }) => prefix.length === 0)]);
+}
+
 /** When to publish next: at once, PUBLISH_BURST times in a row, then once in PUBLISH_INTERVAL; the last word only. */
 export class EndpointPublisher {
   #published = "";
