@@ -217,5 +217,6 @@ async function lookAt(agent: MeshAgent): Promise<Look> {
 
 /** What an attack must not change: not what traffic and time do. */
 function withoutTraffic({ name, id, number, state, linked, subnet4, subnet6, endpoint, sessionAt }: PeerView): unknown {
-  return { name, id, number, state, linked, subnet4, subnet6, endpoint, sessionAt };
+  // Which of its two addresses is used is a matter of round trips; its port is the peer's own.
+  return { name, id, number, state, linked, subnet4, subnet6, port: endpoint?.split(":").at(-1), sessionAt };
 }
