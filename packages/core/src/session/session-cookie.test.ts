@@ -8,6 +8,7 @@ import { cookieKey, createCookieReply } from "./cookie.ts";
 import { HandshakeGuard } from "./handshake-guard.ts";
 import { hasMac2 } from "./macs.ts";
 import type { SessionTable } from "./session-table.ts";
+import { LOAD_LIMITS } from "./session-world-fixture.ts";
 import { crypto, FROM_A, FROM_B, initiate, KEY_A, KEY_B, only, SLOT, tables, toA, toB, types } from "./two-tables-fixture.ts";
 
 // The table's side of cookies: whom it takes one from, and what it does with it.
@@ -119,32 +120,16 @@ test("a cookie after the handshake is over, of a peer that left, or for a sessio
 for (const loaded of ["responder", "initiator", "both"]) {
   test(`with a guard under load in front of the ${loaded}, the handshake is done at the first retry`, () => {
     const { a, b } = tables(1);
-    const limits = {
-      handshakeLoad: { burst: 0, perSecond: 0 },
-      underLoadFor: 1_000,
-      handshakesPerSource: { burst: 5, perSecond: 20 },
-      datagramsPerSource: { burst: 200, perSecond: 100 },
-      maxSources: 16,
-      cookieSecretFor: 120_000,
-      contactFor: 180_000,
-      strangers: {
-        datagrams: { burst: 1_000, perSecond: 1_000 },
-        cookies: { burst: 1_000, perSecond: 1_000 },
-        again: { burst: 500, perSecond: 500 },
-        handshakes: { burst: 200, perSecond: 200 },
-        knockAgainFor: 15_000,
-      },
-    };
     const guards = [
       {
-        guard: new HandshakeGuard({ crypto, random: new SeededRandom(1), limits }),
+        guard: new HandshakeGuard({ crypto, random: new SeededRandom(1), limits: LOAD_LIMITS }),
         table: a,
         key: KEY_A,
         from: FROM_B,
         isOn: loaded !== "responder",
       },
       {
-        guard: new HandshakeGuard({ crypto, random: new SeededRandom(2), limits }),
+        guard: new HandshakeGuard({ crypto, random: new SeededRandom(2), limits: LOAD_LIMITS }),
         table: b,
         key: KEY_B,
         from: FROM_A,

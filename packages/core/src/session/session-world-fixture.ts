@@ -6,7 +6,7 @@ import type { AgreementKey, Crypto } from "../crypto/crypto.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import { type Millis, minutes, seconds } from "../time/millis.ts";
 import { INITIATION_TYPE } from "../wire/handshake-message.ts";
-import { HandshakeGuard } from "./handshake-guard.ts";
+import { type GuardLimits, HandshakeGuard } from "./handshake-guard.ts";
 import type { SessionEffect, SessionEvent, SessionKeys, SessionSlot, TrafficStamps } from "./session-event.ts";
 import { SessionTable } from "./session-table.ts";
 import { WakeQueue } from "./wake-queue.ts";
@@ -20,7 +20,8 @@ const TICK: Millis = seconds(2);
 /** A session is not replaced before this age, as long as it works. */
 const STEADY_AGE: Millis = seconds(115);
 const WALL: Millis = 1_700_000_000_000;
-const LOAD_LIMITS = {
+/** Of a guard that is under load from its first message on. */
+export const LOAD_LIMITS: GuardLimits = {
   handshakeLoad: { burst: 0, perSecond: 0 },
   underLoadFor: seconds(1),
   handshakesPerSource: { burst: 5, perSecond: 20 },
