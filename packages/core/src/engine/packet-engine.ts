@@ -15,7 +15,7 @@
 // In, from UDP:
 //
 //   1. kind            transport data goes on to 3                                 too short: udpMalformed
-//   2. guard           the rest goes to JavaScript if the guard lets it            see session/handshake-guard.ts
+//   2. guard           the rest goes to JavaScript if the guard lets it            see engine/handshake-guard.ts
 //   3. session         by receiver index                                           else udpUnknownSession
 //   4. open            its time, replay window, seal                               else udpExpiredSession, udpReplayed,
 //                                                                                  udpNotAuthentic
@@ -48,10 +48,10 @@ import {
   STRANGERS_HANDSHAKES,
   UNDER_LOAD_FOR,
 } from "../ports/datapath.ts";
-import { type GuardLimits, HandshakeGuard } from "../session/handshake-guard.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 import { AllowedIps } from "./allowed-ips.ts";
 import { EnginePeer, NO_TRAFFIC } from "./engine-peer.ts";
+import { type GuardLimits, HandshakeGuard } from "./handshake-guard.ts";
 import { readInnerHeader } from "./inner-header.ts";
 import { STAGED_FOR, Staging } from "./staging.ts";
 import { isTransport, readTransportHeader, TRANSPORT_MIN_BYTES } from "./transport-message.ts";

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isZero } from "../bytes/bytes.ts";
+import { HandshakeGuard } from "../engine/handshake-guard.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import type { Millis } from "../time/millis.ts";
 import { mac1Of, mac2Of, senderIndexOf } from "../wire/handshake-message.ts";
 import { cookieKey, createCookieReply } from "./cookie.ts";
-import { HandshakeGuard } from "./handshake-guard.ts";
 import { hasMac2 } from "./macs.ts";
 import type { SessionTable } from "./session-table.ts";
 import { LOAD_LIMITS } from "./session-world-fixture.ts";

@@ -11,7 +11,7 @@
 // by address and port, also for its cookie replies; a stranger by its source. Strangers besides share budgets in 4, 5 and 6,
 // beyond which they count as source_over_budget. Each budget has a table of its own: forged sources push only each other out.
 //
-// The same as core's session/handshake-guard.ts.
+// The same as core's engine/handshake-guard.ts.
 //
 // What a flood costs at most, by kind: wrong MAC1: two blocks of BLAKE2s. Right MAC1, forged sources: the same and strangers'
 // cookie replies. Our own kinds, forged sources: a look into two tables, and strangers' datagrams for JavaScript. A peer from an

@@ -3,6 +3,8 @@ import { test } from "node:test";
 import { nodeCrypto } from "../../node-crypto.ts";
 import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
+import { cookieKey, openCookieReply } from "../session/cookie.ts";
+import { computeMac1, computeMac2, mac1Key } from "../session/macs.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import type { Millis } from "../time/millis.ts";
 import {
@@ -15,9 +17,7 @@ import {
   RESPONSE_BYTES,
   RESPONSE_TYPE,
 } from "../wire/handshake-message.ts";
-import { cookieKey, openCookieReply } from "./cookie.ts";
 import { type GuardVerdict, HandshakeGuard } from "./handshake-guard.ts";
-import { computeMac1, computeMac2, mac1Key } from "./macs.ts";
 
 const crypto = nodeCrypto();
 const OURS = crypto.agreementKey(new Uint8Array(32).fill(1)).publicKey;

@@ -20,6 +20,8 @@ import { type Endpoint, formatEndpoint } from "../address/endpoint.ts";
 import { BoundedMap } from "../bytes/bounded-map.ts";
 import type { Crypto, Random } from "../crypto/crypto.ts";
 import { XCHACHA_NONCE_BYTES } from "../crypto/xchacha20-poly1305.ts";
+import { cookieKey, createCookieReply, makeCookie } from "../session/cookie.ts";
+import { hasMac1, hasMac2, mac1Key } from "../session/macs.ts";
 import type { Millis } from "../time/millis.ts";
 import {
   COOKIE_REPLY_BYTES,
@@ -31,12 +33,10 @@ import {
   RESPONSE_TYPE,
   senderIndexOf,
 } from "../wire/handshake-message.ts";
-import { cookieKey, createCookieReply, makeCookie } from "./cookie.ts";
-import { hasMac1, hasMac2, mac1Key } from "./macs.ts";
 import { type Rate, RateBucket, SourceBuckets, sourceKey } from "./source-buckets.ts";
 import { type StrangerLimits, StrangersShare } from "./strangers-share.ts";
 
-/** The constants of ports/datapath.ts, which may not be imported from here. */
+/** The constants of ports/datapath.ts; smaller in tests. */
 export interface GuardLimits {
   readonly handshakeLoad: Rate; // HANDSHAKE_LOAD
   readonly underLoadFor: Millis; // UNDER_LOAD_FOR
