@@ -344,7 +344,7 @@ class Agent {
   }
 
   #view<T>(read: (node: MeshNode, sources: ViewSources) => T): T {
-    const { node, data, host } = this.#started();
+    const { node, data, host } = this.#serving();
     return read(node, {
       now: this.#parts.clock.now(),
       traffic: (slot) => data.traffic(slot),
@@ -354,12 +354,20 @@ class Agent {
   }
 
   #command(command: NodeCommand): Promise<CommandResult> {
-    const { driver } = this.#started();
+    const { driver } = this.#serving();
     const id = ++this.#lastCommand;
     const { promise, resolve } = Promise.withResolvers<CommandResult>();
     this.#commands.set(id, resolve);
     driver.dispatch({ type: "command", id, command });
     return promise;
+  }
+
+  /** For calls from outside: what they would show or begin is over when the agent stops. */
+  #serving(): Running {
+    const { files, shutdown } = this.#parts;
+    if (!shutdown.signal.aborted) return this.#started();
+    const hint = "When it is gone, `mesh up` starts it again.";
+    throw new MeshError("agent/not-running", "The agent is stopping.", { socket: files.socket }, { hint });
   }
 
   #started(): Running {

@@ -9,6 +9,7 @@
  */
 import type { ServerResponse } from "node:http";
 import { type EventView, MAX_LISTENER_BACKLOG_BYTES, MAX_LISTENERS, type StatusView, statusChanges } from "@mesh/core/api";
+import { MeshError } from "@mesh/core/errors";
 import type { Clock, Millis } from "@mesh/core/ports";
 import type { Logger } from "pino";
 import { Refused } from "./refused.ts";
@@ -136,7 +137,8 @@ export class EventStream {
       await this.#read();
       this.#lookLater(clock.now() - startedAt);
     } catch (err) {
-      log.warn({ err }, "the status could not be read; the events end");
+      // An agent that stops ends its events like this, a little before it closes them.
+      if (!(err instanceof MeshError && err.code === "agent/not-running")) log.warn({ err }, "the status could not be read; the events end");
       for (const { response } of this.#listeners) response.destroy();
     }
   }

@@ -38,10 +38,10 @@ interface GossipKeeperOptions {
 /** Between two cuts of one peer: one that does not listen to us on purpose, for what we sent, is not made to by new connections. */
 export const CUT_INTERVAL: Millis = 600_000;
 
-/** Answers to one neighbour in a row: it asks when a link comes up, after a failure and when it doubts … */
-const ANSWER_BURST = 8;
-/** … and then one more each of these. A megabyte of questions would be 10,000 answers otherwise. */
-const ANSWER_INTERVAL: Millis = 1_000;
+/** Answers to one neighbour in a row: a link that comes up amid crossed dials asks three times, and one that flaps does so each time … */
+const ANSWER_BURST = 64;
+/** … and then one more each of these: a question left without its answer costs an honest neighbour 3 s, a megabyte of questions would be 10,000 answers. */
+const ANSWER_INTERVAL: Millis = 100;
 
 interface Watched {
   health: GossipHealth;
