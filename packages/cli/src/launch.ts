@@ -35,7 +35,7 @@ const SILENCE_TIMEOUT: Readonly<Record<LaunchOrder["command"], number>> = { init
  * An agent rests most of its life, and packets are not JavaScript's: a young generation of 1 MB instead of 16 and one arena of
  * malloc instead of eight cost it nothing that can be measured, and save 20 to 40 MB (docs/results.md, 2026-11-23).
  */
-const FRUGAL_FLAGS: readonly string[] = ["--max-semi-space-size=1"];
+const FRUGAL_FLAGS: readonly string[] = ["--max-semi-space-size=1", "--v8-pool-size=1"];
 const FRUGAL_ENVIRONMENT: Readonly<Record<string, string>> = { MALLOC_ARENA_MAX: "1" };
 
 /** Milliseconds for reading what a dead agent had still written: it is in the kernel's buffer already. */

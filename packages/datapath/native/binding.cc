@@ -350,6 +350,13 @@ napi_value send_keepalive(napi_env env, napi_callback_info info) {
   return make_boolean(env, slot < mesh::kMaxPeers && engine->send_keepalive(static_cast<uint16_t>(slot)));
 }
 
+napi_value await_traffic(napi_env env, napi_callback_info info) {
+  const Arguments<1> arguments(env, info);
+  Engine* engine = arguments.engine();
+  if (engine != nullptr) engine->await_traffic();
+  return nullptr;
+}
+
 // sendDatagram(handle, endpoint, bytes)
 napi_value send_datagram(napi_env env, napi_callback_info info) {
   const Arguments<3> arguments(env, info);
@@ -412,6 +419,7 @@ NAPI_MODULE_INIT() {
       {"installSession", install_session},
       {"dropSession", drop_session},
       {"sendKeepalive", send_keepalive},
+      {"awaitTraffic", await_traffic},
       {"sendDatagram", send_datagram},
       {"takeExceptions", take_exceptions},
   };

@@ -88,6 +88,8 @@ function decodeException(records: Uint8Array, view: DataView, at: number): Datap
       return { type: "session-confirmed", slot, localIndex: view.getUint32(at + 40, true) };
     case 3:
       return { type: "engine-failed", reason: `${new TextDecoder().decode(payload)}: ${getSystemErrorName(-slot)}` };
+    case 4:
+      return { type: "traffic-resumed" };
     default:
       throw new TypeError(`the addon reports an exception of an unknown kind: ${records[at + 4]}`);
   }

@@ -25,6 +25,7 @@ export interface Addon {
   ): boolean;
   dropSession(handle: AddonHandle, localIndex: number): boolean;
   sendKeepalive(handle: AddonHandle, slot: number): boolean;
+  awaitTraffic(handle: AddonHandle): void;
   sendDatagram(handle: AddonHandle, to: Uint8Array, bytes: Uint8Array): void;
   /** Returns how many bytes of `to` it filled with records; see addon-codec.ts. */
   takeExceptions(handle: AddonHandle, to: Uint8Array): number;

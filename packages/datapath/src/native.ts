@@ -113,6 +113,10 @@ class NativeDatapath implements Datapath {
     this.#addon.sendDatagram(this.#open(), encodeEndpoint(to), bytes);
   }
 
+  awaitTraffic(): void {
+    this.#addon.awaitTraffic(this.#open());
+  }
+
   readTraffic(slot: PeerSlot): PeerTraffic {
     this.#open();
     return readTraffic(this.#stats, slot);

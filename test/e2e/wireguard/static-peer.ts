@@ -157,6 +157,8 @@ function eventOf(exception: DatapathException): SessionEvent {
       return exception;
     case "session-wanted":
       return exception;
+    case "traffic-resumed":
+      throw new TypeError("it was not waited for");
     case "engine-failed":
       throw new Error(`the engine stopped: ${exception.reason}`);
   }

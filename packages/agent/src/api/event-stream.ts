@@ -138,7 +138,8 @@ export class EventStream {
       this.#lookLater(clock.now() - startedAt);
     } catch (err) {
       // An agent that stops ends its events like this, a little before it closes them.
-      if (!(err instanceof MeshError && err.code === "agent/not-running")) log.warn({ err }, "the status could not be read; the events end");
+      if (!(err instanceof MeshError && err.code === "agent/not-running"))
+        log.warn({ err }, "the status could not be read; the events end");
       for (const { response } of this.#listeners) response.destroy();
     }
   }

@@ -17,7 +17,7 @@ import {
 } from "@chainsafe/libp2p-gossipsub";
 import { createTopicScoreParams, type TopicScoreParams } from "@chainsafe/libp2p-gossipsub/score";
 import type { PeerId } from "@libp2p/interface";
-import { type ControlQueries, MAX_RECORD_BYTES } from "@mesh/core/ports";
+import { type ControlQueries, MAX_RECORD_BYTES, type Millis } from "@mesh/core/ports";
 import { decodeHello, encodeHello, type GossipHello } from "./gossip-hello.ts";
 
 /** Message ids are hashes of the record, so anyone may publish it again and it still travels once. */
@@ -29,7 +29,7 @@ const MAX_QUEUED_BYTES = 1_048_576;
 
 /**
  * Rejected records are all that counts for or against a peer: 9 in a few seconds, and it is not listened to
- * (-n² below -80); one less in ten each second, so that it is forgiven within a minute. The router looks at this once in 128
+ * (-n² below -80); two of three are forgotten every ten seconds, so that it is forgiven within a minute. The router looks at this once in 128
  * messages, and a peer that links anew begins anew: what bounds the work a member makes is its pace (stream-guard.ts). The
  * defaults also blame peers that are quiet, which here they mostly are.
  */
@@ -40,8 +40,10 @@ const BLAME: TopicScoreParams = createTopicScoreParams({
   meshMessageDeliveriesWeight: 0,
   meshFailurePenaltyWeight: 0,
   invalidMessageDeliveriesWeight: -1,
-  invalidMessageDeliveriesDecay: 0.9,
+  invalidMessageDeliveriesDecay: 0.35,
 });
+
+const BLAME_DECAY_INTERVAL: Millis = 10_000;
 
 export type Gossip = GossipSub & {
   // By peer id as text. The router has them, though its type does not say so.
@@ -84,6 +86,8 @@ export function recordGossip(topic: string): (components: GossipSubComponents) =
       // By default one broken promise, a laptop that slept, drops a peer from the mesh.
       behaviourPenaltyThreshold: 6,
       behaviourPenaltyDecay: 0.5,
+      // By default every second, which wakes an idle agent for nothing.
+      decayInterval: BLAME_DECAY_INTERVAL,
       topics: { [topic]: BLAME },
     },
   };

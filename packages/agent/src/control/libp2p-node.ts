@@ -9,7 +9,6 @@ import type {
   StreamHandler,
   StreamHandlerOptions,
 } from "@libp2p/interface";
-import { type Ping, ping } from "@libp2p/ping";
 import { tcp } from "@libp2p/tcp";
 import { MeshError } from "@mesh/core/errors";
 import { type Clock, type Endpoint, formatEndpoint, type Ip, type Millis, type NodeId } from "@mesh/core/ports";
@@ -23,7 +22,6 @@ import { libp2pLog } from "./libp2p-log.ts";
 import { dialAddress, endpointOf, listenAddress } from "./multiaddr.ts";
 import { Pace } from "./pace.ts";
 import { nodeOf, privateKeyOf } from "./peer-id.ts";
-import { PING_STREAMS } from "./ping-link.ts";
 import type { Refusals } from "./refusals.ts";
 import { StreamGuard } from "./stream-guard.ts";
 import { watchInbound } from "./watch-inbound.ts";
@@ -43,7 +41,7 @@ interface Libp2pNodeOptions {
 type Components = Parameters<NonNullable<Libp2pOptions["transports"]>[number]>[0];
 
 export interface Libp2pNode {
-  readonly libp2p: Libp2p<{ readonly identify: Identify; readonly ping: Ping; readonly gossip: Gossip }>;
+  readonly libp2p: Libp2p<{ readonly identify: Identify; readonly gossip: Gossip }>;
   /** One address, at once, whatever else is being dialled: libp2p's own dialler tries addresses one after the other. */
   dial(node: NodeId, endpoint: Endpoint, signal: AbortSignal): Promise<Connection>;
   /** Serves a protocol of ours, within what members may ask (stream-guard.ts). */
@@ -69,15 +67,12 @@ const MAX_RATE_PER_SOURCE = 50;
 const MEMBER_BURST = 16;
 /** … and then one more each of these: each costs a Noise handshake and four signatures, 3 ms. */
 const MEMBER_INTERVAL: Millis = 1_000;
-/** Streams open at a time each way on one connection: five protocols, with the limits of each. */
+/** Streams open at a time each way on one connection: four protocols, with the limits of each. */
 const MAX_STREAMS = 64;
 /** That one stream may have in flight: the least yamux allows. A sync over 200 ms still gets 1.3 MB/s. */
 const WINDOW_BYTES = 262_144;
 /** Unread on one stream, and waiting for a peer that does not read: then the stream is reset. A frame of sync is 1 MiB. yamux itself knows no limit for the latter. */
 const MAX_STREAM_BUFFER_BYTES = 2_097_152;
-/** Pings on idle links: a frozen peer is noticed in 15 s, and an idle link costs 30 B/s. */
-const PING_INTERVAL: Millis = 10_000;
-const PING_TIMEOUT: { readonly minTimeout: Millis; readonly maxTimeout: Millis } = { minTimeout: 5_000, maxTimeout: 15_000 };
 /** By default one: identifying again while the first is still under way, as GossipKeeper may, would be refused. */
 const IDENTIFY_STREAMS = 4;
 /** A link is never silent for this long: it is pinged. */
@@ -108,7 +103,7 @@ export async function startLibp2p(options: Libp2pNodeOptions): Promise<Libp2pNod
     connectionEncrypters: [...options.encrypters],
     streamMuxers: [
       yamux({
-        // The connection monitor pings; a second ping and timer a link would tell nothing more.
+        // It pings and draws no conclusion; links.ts does both.
         enableKeepAlive: false,
         maxInboundStreams: MAX_STREAMS,
         maxOutboundStreams: MAX_STREAMS,
@@ -128,11 +123,11 @@ export async function startLibp2p(options: Libp2pNodeOptions): Promise<Libp2pNod
       // The longest upgrade is a join exchange. Others have limits of their own (HandshakeDeadline, memberEncrypter).
       inboundUpgradeTimeout: JOIN_ANSWER_TIMEOUT + 3 * JOIN_IO_TIMEOUT,
     },
-    connectionMonitor: { pingInterval: PING_INTERVAL, pingTimeout: PING_TIMEOUT },
+    // A stream for each ping, 5 ms at either end: ten links would cost an idle agent ten times what all else does.
+    connectionMonitor: { enabled: false },
     services: {
       identify: (given: Components) =>
         identify({ maxInboundStreams: IDENTIFY_STREAMS, maxOutboundStreams: IDENTIFY_STREAMS })(guard.components(given)),
-      ping: (given: Components) => ping({ maxInboundStreams: PING_STREAMS, maxOutboundStreams: PING_STREAMS })(guard.components(given)),
       gossip: (given: Components) => recordGossip(options.topic)(guard.components(given)) as Gossip,
     },
   });

@@ -8,7 +8,9 @@ import {
   Links,
   MAX_DIALLED_ENDPOINTS,
   type MemberConnection,
+  PING_INTERVAL,
   PING_PATIENCE,
+  PING_TIMEOUT,
   USABLE_TIMEOUT,
 } from "./links.ts";
 import { SettlingClock } from "./settling-clock-fixture.ts";
@@ -19,6 +21,10 @@ const SMALLER_PEER: NodeId = nodeId(new Uint8Array(32).fill(7));
 const OTHER_PEER: NodeId = nodeId(new Uint8Array(32).fill(6));
 /** A dial there neither succeeds nor fails. */
 const HANGING_PORT = 99;
+
+function never(): Promise<never> {
+  return new Promise(() => {});
+}
 
 function endpoint(port: number): Endpoint {
   return { ip: "192.0.2.1" as Ip, port };
@@ -32,7 +38,7 @@ interface Scene {
   /** Ports that answer a dial. */
   readonly answering: Set<number>;
   readonly denied: Set<NodeId>;
-  /** What a ping of this connection comes to; without an entry: it is never answered. */
+  /** What a ping of this connection comes to, and it is noted; without an entry: it is answered. */
   readonly pings: Map<MemberConnection, () => Promise<void>>;
   open(node: NodeId, dialled: boolean): MemberConnection;
 }
@@ -52,8 +58,10 @@ function scene(): Scene {
       dialled,
       openedAt: clock.now(),
       ping: () => {
+        const ping = pings.get(connection);
+        if (ping === undefined) return Promise.resolve();
         done.push(`${clock.now()} ${name} pinged`);
-        return pings.get(connection)?.() ?? new Promise<never>(() => {});
+        return ping();
       },
       abort: (reason) => {
         done.push(`${clock.now()} ${name} aborted: ${reason}`);
@@ -232,6 +240,7 @@ describe("links", () => {
     assert.ok(frozen !== undefined);
     const [alive, resetting] = [open(SMALLER_PEER, false), open(OTHER_PEER, false)];
     for (const connection of [frozen, alive, resetting]) links.usable(connection);
+    pings.set(frozen, never);
     pings.set(alive, () => Promise.resolve());
     pings.set(resetting, () => Promise.reject(new Error("stream reset")));
     done.length = 0;
@@ -247,26 +256,47 @@ describe("links", () => {
       "5100 in2 pinged",
       "5100 in3 pinged",
       "5350 dial 1",
-      `${5_000 + PING_PATIENCE} out1 aborted: silent since the network changed`,
+      `${5_000 + PING_PATIENCE} out1 aborted: it does not answer`,
       "6500 down",
       "6500 dial 1",
     ]);
     assert.deepEqual([links.connectionTo(SMALLER_PEER), links.connectionTo(OTHER_PEER)], [alive, resetting]);
   });
 
+  it("closes what has not answered a ping for 10 s, and dials it again at once", async () => {
+    const { links, clock, done, answering, open, pings } = scene();
+    answering.add(1);
+    links.connect(PEER, [endpoint(1)]);
+    await clock.advance(1);
+    const [frozen, resetting] = [links.connectionTo(PEER), open(OTHER_PEER, false)];
+    assert.ok(frozen !== undefined);
+    for (const connection of [frozen, resetting]) links.usable(connection);
+    await clock.advance(2 * PING_INTERVAL);
+    pings.set(frozen, never);
+    pings.set(resetting, () => Promise.reject(new Error("the muxer is closed")));
+    done.length = 0;
+    await clock.advance(PING_INTERVAL + PING_TIMEOUT);
+    assert.deepEqual(
+      done.filter((line) => !line.includes("pinged")),
+      ["40000 out1 aborted: it does not answer", "40000 down", "40000 dial 1"],
+    );
+    assert.equal(links.connectionTo(OTHER_PEER), resetting);
+  });
+
   it("has a second connection when the first does not answer for 250 ms after the network changed, and closes the first then", async () => {
-    const { links, clock, done, answering } = scene();
+    const { links, clock, done, answering, pings } = scene();
     answering.add(1);
     links.connect(PEER, [endpoint(1)]);
     await clock.advance(1);
     const first = links.connectionTo(PEER);
     assert.ok(first !== undefined);
     links.usable(first);
-    await clock.advance(9_999);
+    pings.set(first, never);
+    await clock.advance(8_999);
     done.length = 0;
     links.networkChanged();
     await clock.advance(1_000);
-    assert.deepEqual(done, ["10000 out1 pinged", "10250 dial 1", "10250 out1 aborted: duplicate connection", "10250 reduced"]);
+    assert.deepEqual(done, ["9000 out1 pinged", "9250 dial 1", "9250 out1 aborted: duplicate connection", "9250 reduced"]);
     assert.notEqual(links.connectionTo(PEER), first);
   });
 
@@ -279,6 +309,7 @@ describe("links", () => {
     assert.ok(mine !== undefined);
     pings.set(mine, () => Promise.resolve());
     const theirs = open(OTHER_PEER, false);
+    pings.set(theirs, never);
     for (const connection of [mine, theirs]) links.usable(connection);
     done.length = 0;
     for (let i = 0; i < 5; i++) links.networkChanged();
@@ -344,10 +375,9 @@ describe("links", () => {
   });
 
   it("leaves no timer behind and takes no connection after close", async () => {
-    const { links, clock, done, open } = scene();
+    const { links, clock, done, open, pings } = scene();
     links.connect(PEER, [endpoint(1)]);
-    open(PEER, false);
-    open(SMALLER_PEER, false);
+    for (const connection of [open(PEER, false), open(SMALLER_PEER, false)]) pings.set(connection, never);
     await clock.advance(500);
     links.networkChanged();
     links.close();

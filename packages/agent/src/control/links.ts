@@ -13,7 +13,8 @@
  * | no     | one or more        | kept: the other side wants it                                       |
  *
  * Other endpoints are dialled at once too; when they change again within 10 s, at the next attempt.
- * A connection that is not usable after 8 s is closed. When the host's network changed, or the host slept:
+ * A connection that is not usable after 8 s is closed, and so is one that leaves a ping unanswered for 10 s; each gets one every 10 s.
+ * When the host's network changed, or the host slept:
  *
  *   what is not linked       → is dialled at once
  *   what is linked           → is pinged; no answer in 250 ms: dialled beside it, and of both the newest stays (connection-choice.ts)
@@ -61,6 +62,10 @@ export const USABLE_TIMEOUT: Millis = 8_000;
 export const PING_PATIENCE: Millis = 1_500;
 /** A link that has not answered by then is probably dead, and a second one costs little: most round trips are shorter. */
 export const BESIDE_AFTER: Millis = 250;
+/** Between pings of every connection: its other end may be frozen, or gone without a word. A ping is 30 bytes each way and costs 0.1 ms. */
+export const PING_INTERVAL: Millis = 10_000;
+/** For the answer to one of these: several retransmissions by TCP. */
+export const PING_TIMEOUT: Millis = 10_000;
 /** Endpoints of one attempt: with 250 ms of head start each, the last begins after 2 s. */
 export const MAX_DIALLED_ENDPOINTS = 8;
 
@@ -93,6 +98,8 @@ export class Links {
   /** Closed because they did not answer that ping. */
   readonly #silent = new Set<MemberConnection>();
   #cancelBeside: () => void = () => {};
+  /** While there are connections. */
+  #cancelPings: (() => void) | undefined;
   readonly #closing = new AbortController();
 
   constructor(options: LinksOptions) {
@@ -155,6 +162,7 @@ export class Links {
     const giveUp = (): void => connection.abort("not usable in time");
     this.#usableTimers.set(connection, clock.at(clock.now() + USABLE_TIMEOUT, giveUp));
     this.#chooseLater(node, peer);
+    if (this.#cancelPings === undefined) this.#pingLater();
   }
 
   /** Encrypted, identified, gossip flows. */
@@ -201,18 +209,33 @@ export class Links {
     for (const cancel of this.#usableTimers.values()) cancel();
     this.#usableTimers.clear();
     this.#cancelBeside();
+    this.#cancelPings?.();
   }
 
-  /** Never rejects. Silence alone is a dead connection: a reset came from the other side, and is reported when it was the connection's. */
+  #pingLater(): void {
+    const { clock } = this.#options;
+    this.#cancelPings = clock.at(clock.now() + PING_INTERVAL, () => {
+      this.#cancelPings = undefined;
+      const connections = [...this.#peers.values()].flatMap((peer) => [...peer.connections]);
+      for (const connection of connections) void this.#closeIfSilent(connection, PING_TIMEOUT);
+      if (connections.length > 0) this.#pingLater();
+    });
+  }
+
   async #check(connection: MemberConnection): Promise<void> {
     if (this.#pinged.has(connection)) return;
     this.#pinged.add(connection);
-    const patience = { clock: this.#options.clock, timeout: PING_PATIENCE, signal: this.#closing.signal };
-    const failure = await withDeadline(patience, (signal) => connection.ping(signal)).catch((error: unknown) => error);
+    await this.#closeIfSilent(connection, PING_PATIENCE);
     this.#pinged.delete(connection);
+  }
+
+  /** Never rejects. Silence alone is a dead connection: a reset came from the other side, and is reported when it was the connection's. */
+  async #closeIfSilent(connection: MemberConnection, timeout: Millis): Promise<void> {
+    const limit = { clock: this.#options.clock, timeout, signal: this.#closing.signal };
+    const failure = await withDeadline(limit, (signal) => connection.ping(signal)).catch((error: unknown) => error);
     if (!(failure instanceof DeadlineError) || this.#peers.get(connection.node)?.connections.has(connection) !== true) return;
     this.#silent.add(connection);
-    connection.abort("silent since the network changed");
+    connection.abort("it does not answer");
   }
 
   /** Links of which no connection has answered yet. */

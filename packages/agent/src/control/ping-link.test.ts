@@ -5,7 +5,7 @@ import { HandshakeDeadline } from "./handshake-deadline.ts";
 import { type Libp2pNode, startLibp2p } from "./libp2p-node.ts";
 import { memberEncrypter } from "./member-encrypter.ts";
 import { credentialsOf, LOOPBACK, nodeOfSeed, realClock, seedOf, TOPIC } from "./member-fixture.ts";
-import { PING_STREAMS, pingLink } from "./ping-link.ts";
+import { pingLink } from "./ping-link.ts";
 import { Refusals } from "./refusals.ts";
 
 describe("ping of a link", () => {
@@ -33,7 +33,7 @@ describe("ping of a link", () => {
     const port = await b.listen({ ip: LOOPBACK, port: 0 });
     const { signal } = new AbortController();
     const connection = await a.dial(await nodeOfSeed(seedOf("ping-b")), { ip: LOOPBACK, port }, signal);
-    await Promise.all(Array.from({ length: PING_STREAMS }, () => pingLink(connection, signal)));
+    await Promise.all(Array.from({ length: 8 }, () => pingLink(connection, signal)));
     await connection.close();
     await assert.rejects(pingLink(connection, signal));
   });

@@ -1,12 +1,26 @@
 import type { DatapathBackend } from "@mesh/core/config";
 import type { NodeEffect, PeerStamps } from "@mesh/core/node";
-import type { Clock, Datapath, DatapathException, DatapathOptions, ForwardingTable, Millis, PeerSlot, PeerTraffic } from "@mesh/core/ports";
+import type {
+  Clock,
+  Datapath,
+  DatapathException,
+  DatapathOptions,
+  ForwardingTable,
+  Millis,
+  NodeException,
+  PeerSlot,
+  PeerTraffic,
+} from "@mesh/core/ports";
 import { bootTime, openDatapath } from "@mesh/datapath";
 
 export { bootTime };
 
 /** How often the engine's stamps are read: a silent peer is noticed this much later at most. Reading is memory, not a call. */
 const TRAFFIC_INTERVAL: Millis = 500;
+/** After so many that found nothing new, the engine is asked to say when traffic resumes … */
+const QUIET_LOOKS = 10;
+/** … and one look later the reading rests: a packet that crossed the asking is seen by that one. */
+const LAST_LOOK: number = QUIET_LOOKS + 1;
 
 /** Names tried for the tunnel device when nobody asked for one: one for each network of this host. */
 const TUN_NAMES: readonly string[] = Array.from({ length: 64 }, (_, i) => `mesh${i}`);
@@ -43,7 +57,9 @@ export class DataPlane {
   #slots: readonly PeerSlot[] = [];
   /** Latest stamp told of each slot. */
   readonly #told = new Map<PeerSlot, Millis>();
-  #stopReading: () => void = () => {};
+  /** In a row, that found nothing new. */
+  #quietLooks = 0;
+  #cancelLook: (() => void) | undefined;
 
   constructor(datapath: Datapath, sink: { onExceptions: DatapathOptions["onExceptions"] }, waiting: DatapathException[]) {
     this.#datapath = datapath;
@@ -58,21 +74,30 @@ export class DataPlane {
   /** From now on exceptions and stamps are told, those that waited first. */
   start(options: {
     readonly clock: Clock;
-    readonly onException: (exception: DatapathException) => void;
+    readonly onException: (exception: NodeException) => void;
     readonly onTraffic: (peers: readonly PeerStamps[]) => void;
   }): void {
     const { clock, onException, onTraffic } = options;
+    const look = (): void => {
+      const peers = this.#changedStamps();
+      this.#quietLooks = peers.length > 0 ? 0 : this.#quietLooks + 1;
+      if (this.#quietLooks === QUIET_LOOKS) this.#datapath.awaitTraffic();
+      this.#cancelLook = this.#quietLooks < LAST_LOOK ? clock.at(clock.now() + TRAFFIC_INTERVAL, look) : undefined;
+      if (peers.length > 0) onTraffic(peers);
+    };
     const tell = (batch: readonly DatapathException[]): void => {
-      for (const exception of batch) onException(exception);
+      for (const exception of batch) {
+        if (exception.type !== "traffic-resumed") {
+          onException(exception);
+        } else {
+          this.#quietLooks = 0;
+          if (this.#cancelLook === undefined) look();
+        }
+      }
     };
     this.#sink.onExceptions = tell;
     tell(this.#waiting.splice(0));
-    const read = (): void => {
-      this.#stopReading = clock.at(clock.now() + TRAFFIC_INTERVAL, read);
-      const peers = this.#changedStamps();
-      if (peers.length > 0) onTraffic(peers);
-    };
-    read();
+    look();
   }
 
   perform(effect: DataEffect): void {
@@ -103,7 +128,7 @@ export class DataPlane {
   }
 
   async close(): Promise<void> {
-    this.#stopReading();
+    this.#cancelLook?.();
     await this.#datapath.close();
   }
 

@@ -109,6 +109,7 @@ export class PacketEngine {
   readonly #sessions = new Map<number, TransportSession>();
   readonly #counters = Object.fromEntries(DATAPATH_COUNTERS.map((name) => [name, 0])) as Record<DatapathCounter, number>;
   #routes = new AllowedIps();
+  #awaitsTraffic = false;
 
   constructor({ crypto, random, mtu, output }: PacketEngineOptions) {
     this.#crypto = crypto;
@@ -211,6 +212,10 @@ export class PacketEngine {
     if (session !== undefined && peer.endpoint !== undefined) this.#send(peer, { session, to: peer.endpoint, packet: KEEPALIVE, now });
   }
 
+  awaitTraffic(): void {
+    this.#awaitsTraffic = true;
+  }
+
   readTraffic(slot: PeerSlot): PeerTraffic {
     return { ...(this.#peers.get(checkSlot(slot))?.traffic ?? NO_TRAFFIC) };
   }
@@ -257,6 +262,7 @@ export class PacketEngine {
   ): void {
     peer.traffic.authenticatedReceivedAt = now;
     if (isData) peer.traffic.dataReceivedAt = now;
+    this.#noteTraffic();
     const hasArrived = peer.isRoaming && peer.endpoint === undefined;
     if (peer.isRoaming) {
       peer.endpoint = from;
@@ -295,7 +301,13 @@ export class PacketEngine {
       traffic.sentBytes += packet.length;
       traffic.sentPackets++;
     }
+    this.#noteTraffic();
     this.#output.toUdp(to, datagram);
+  }
+
+  #noteTraffic(): void {
+    // Without room for it, the next packet tries again.
+    if (this.#awaitsTraffic && this.#output.report({ type: "traffic-resumed" })) this.#awaitsTraffic = false;
   }
 
   /** Sends what waits, as far as it can. */

@@ -1,5 +1,5 @@
 import type { ControlEvent } from "../ports/control-plane.ts";
-import type { DatapathException, PeerSlot } from "../ports/datapath.ts";
+import type { NodeException, PeerSlot } from "../ports/datapath.ts";
 import type { HostView } from "../ports/host-network.ts";
 import type { TrafficStamps } from "../session/session-event.ts";
 import type { Millis } from "../time/millis.ts";
@@ -23,7 +23,7 @@ export type NodeEvent =
   /** Stamps of peers with traffic since the last time, about twice a second. */
   | { readonly type: "traffic"; readonly peers: readonly PeerStamps[] }
   | { readonly type: "command"; readonly id: CommandId; readonly command: NodeCommand }
-  | DatapathException
+  | NodeException
   | ControlEvent;
 
 export interface PeerStamps {

@@ -5,7 +5,7 @@ import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type NodeId, nodeKey } from "../ids/node-id.ts";
 import { NEW_PATH, type PathEvent, type PeerPath, pathWakeAt, stepPath } from "../path/path-monitor.ts";
 import { type BootId, ProbeExchange } from "../path/probe-exchange.ts";
-import { type DatapathException, MAX_PEERS, type PeerSlot } from "../ports/datapath.ts";
+import { MAX_PEERS, type NodeException, type PeerSlot } from "../ports/datapath.ts";
 import type { SessionEffect, SessionEvent, TrafficStamps } from "../session/session-event.ts";
 import { SessionTable } from "../session/session-table.ts";
 import type { Millis } from "../time/millis.ts";
@@ -174,7 +174,7 @@ export class Peers {
     return effects;
   }
 
-  exception(event: Exclude<DatapathException, { type: "engine-failed" }>, now: Millis): readonly NodeEffect[] {
+  exception(event: Exclude<NodeException, { type: "engine-failed" }>, now: Millis): readonly NodeEffect[] {
     switch (event.type) {
       case "session-wanted":
         return [...this.#path(event.slot, { type: "wanted" }, now), ...this.#session(event, now)];
@@ -205,7 +205,7 @@ export class Peers {
     return earliest(this.#sessions.wakeAt(), ...this.#pathWakes.values());
   }
 
-  #datagram(event: Extract<DatapathException, { type: "datagram" }>, now: Millis): readonly NodeEffect[] {
+  #datagram(event: Extract<NodeException, { type: "datagram" }>, now: Millis): readonly NodeEffect[] {
     const { from, bytes, receivedAt } = event;
     // Answering into the mesh would send our packets through our own tunnel, in themselves, without end.
     if (!isUnicast(from.ip) || isMeshAddress(this.#plan, from.ip)) {

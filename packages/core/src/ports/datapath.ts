@@ -43,6 +43,9 @@ export interface Datapath {
   /** Sends bytes as they are (handshakes, probes). Loss and send errors are counted, not reported. */
   sendDatagram(to: Endpoint, bytes: Uint8Array): void;
 
+  /** The next packet that any session seals or opens is reported as `traffic-resumed`: until then no stamp changes. */
+  awaitTraffic(): void;
+
   /** Read from shared memory without a call into the engine. Zeros for a slot without a peer. */
   readTraffic(slot: PeerSlot): PeerTraffic;
   readCounters(): DatapathCounters;
@@ -143,8 +146,13 @@ export type DatapathException =
   | { readonly type: "session-wanted"; readonly slot: PeerSlot }
   /** The first packet authenticated by a responder's session arrived: the peer has the keys. */
   | { readonly type: "session-confirmed"; readonly slot: PeerSlot; readonly localIndex: number }
+  /** What {@link Datapath.awaitTraffic} waited for. It need not be the first packet, when many exceptions wait. */
+  | { readonly type: "traffic-resumed" }
   /** The engine stopped by itself; nothing moves any more. */
   | { readonly type: "engine-failed"; readonly reason: string };
+
+/** Those that a node decides about; the other is between the engine and whoever reads its stamps. */
+export type NodeException = Exclude<DatapathException, { readonly type: "traffic-resumed" }>;
 
 /** Since the peer's slot appeared in a table. Instants are 0 when it never happened. */
 export interface PeerTraffic {

@@ -98,11 +98,16 @@ export class SimDatapath implements Datapath {
 
   sendKeepalive(slot: PeerSlot): void {
     this.#engine.sendKeepalive(slot, this.now());
+    this.#tellSoon();
   }
 
   sendDatagram(to: Endpoint, bytes: Uint8Array): void {
     this.#engine.noteSent(to, this.now());
     this.#network.send(this.#endpoint, to, bytes);
+  }
+
+  awaitTraffic(): void {
+    this.#engine.awaitTraffic();
   }
 
   readTraffic(slot: PeerSlot): PeerTraffic {

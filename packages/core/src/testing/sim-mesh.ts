@@ -246,7 +246,9 @@ export class SimNode {
       network,
       crypto,
       endpoint: this.udp,
-      onException: (exception) => this.#alive(life, () => this.dispatch(exception)),
+      onException: (exception) => {
+        if (exception.type !== "traffic-resumed") this.#alive(life, () => this.dispatch(exception));
+      },
       onInner: (packet) => this.received.push(packet),
     });
     const { queries } = this.#node;

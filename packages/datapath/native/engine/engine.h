@@ -71,6 +71,9 @@ class Engine {
   bool send_keepalive(uint16_t slot);
   bool drop(uint32_t local_index);
 
+  // The next packet that is sealed or opened is reported, once.
+  void await_traffic() { shared_.awaits_traffic.store(true); }
+
   void send_datagram(const Endpoint& to, std::span<uint8_t> bytes);
 
   template <typename Take>

@@ -10,7 +10,7 @@
 
 namespace mesh {
 
-enum class ExceptionKind : uint8_t { datagram, session_wanted, session_confirmed, engine_failed };
+enum class ExceptionKind : uint8_t { datagram, session_wanted, session_confirmed, engine_failed, traffic_resumed };
 
 // What only JavaScript can decide. Which fields hold something depends on the kind; see DatapathException in the port.
 struct Exception {

@@ -130,6 +130,7 @@ void Inbound::authenticated(Session& session, const Endpoint& from, bool is_data
   was_junk_ = false;
   shared_.stats.set(peer.slot, Stamp::authenticated_received_at, now_);
   if (is_data) shared_.stats.set(peer.slot, Stamp::data_received_at, now_);
+  shared_.note_traffic(events_);
   if (snapshot_->is_roaming(peer.slot)) roam(peer, from);
   const bool confirms = !session.is_initiator && !session.confirmed.load(std::memory_order_relaxed) && peer.next.load() == &session;
   if (!confirms) return;

@@ -153,10 +153,12 @@ void Outbound::add(const Peer& peer, Session& session, const Job& job) {
   added.counter = session.send_counter++;
   shared_.stats.set(peer.slot, Stamp::send_counter, session.send_counter);
   shared_.stats.set(peer.slot, Stamp::authenticated_sent_at, now_);
-  if (job.length == 0) return;
-  shared_.stats.set(peer.slot, Stamp::data_sent_at, now_);
-  shared_.stats.add(peer.slot, Stamp::sent_bytes, job.length);
-  shared_.stats.add(peer.slot, Stamp::sent_packets, 1);
+  if (job.length > 0) {
+    shared_.stats.set(peer.slot, Stamp::data_sent_at, now_);
+    shared_.stats.add(peer.slot, Stamp::sent_bytes, job.length);
+    shared_.stats.add(peer.slot, Stamp::sent_packets, 1);
+  }
+  shared_.note_traffic(exceptions_);
 }
 
 void Outbound::seal_and_send() {

@@ -31,6 +31,7 @@ struct Shared {
   Contacts contacts;
   WorkBoard work;        // wakes outbound
   Fd inbound_event;      // wakes inbound
+  std::atomic<bool> awaits_traffic{false};  // by JavaScript: the next packet is to be reported
   std::atomic<bool> is_stopping{false};
   std::atomic<bool> has_failed{false};
   const size_t mtu;
@@ -41,6 +42,13 @@ struct Shared {
     work.wake();
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t put = ::write(inbound_event.get(), &one, sizeof one);
+  }
+
+  // A packet was sealed or opened, and its stamps are set. Called by the pump that owns the source.
+  void note_traffic(Exceptions::Source& source) {
+    if (!awaits_traffic.load(std::memory_order_relaxed)) return;
+    if (source.reserve(ExceptionKind::traffic_resumed) == nullptr) return;  // the next packet tries again
+    if (awaits_traffic.exchange(false)) source.publish();
   }
 
   // A device is unusable: report it once, then end both pumps. Called by the pump that owns the source.

@@ -39,6 +39,32 @@ export function sessionCases(open: OpenDatapath): void {
     assert.deepEqual(rig.exceptions, []);
   });
 
+  test("the next packet that is sealed, and the next that is opened, are reported when they are awaited", async (t) => {
+    const rig = await Rig.open(t, open);
+    const app = await App.open(t, OUR_V4);
+    const session = rig.install(0, "initiator");
+    const reports = (): number => rig.all("traffic-resumed").length;
+    await app.send("not awaited", PEER_V4);
+    await rig.nextPacket(session);
+    rig.path.awaitTraffic();
+    const forged = session.keepalive();
+    forged[20] = forged.readUInt8(20) ^ 1;
+    await rig.send(forged);
+    await rig.counted("udpNotAuthentic", 1);
+    assert.equal(reports(), 0);
+    for (const text of ["awaited", "and not"]) {
+      await app.send(text, PEER_V4);
+      assert.equal(await rig.nextText(session), text);
+    }
+    await eventually("what is sealed is reported", () => reports() === 1);
+    rig.path.awaitTraffic();
+    for (let i = 0; i < 2; i++) await rig.send(session.keepalive());
+    await eventually("what is opened is reported", () => reports() === 2);
+    await rig.send(session.seal(app.packetFrom(PEER_V4, "data")));
+    await app.next();
+    assert.equal(reports(), 2);
+  });
+
   test("a rekey by us: the new session seals at once, the old one still opens", async (t) => {
     const rig = await Rig.open(t, open);
     const app = await App.open(t, OUR_V4);

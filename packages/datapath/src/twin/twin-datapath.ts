@@ -104,6 +104,10 @@ class TwinDatapath implements Datapath {
     this.#udp.send(to, bytes.slice()); // the socket may still need it when this returns
   }
 
+  awaitTraffic(): void {
+    this.#open().awaitTraffic();
+  }
+
   readTraffic(slot: PeerSlot): PeerTraffic {
     return this.#open().readTraffic(slot);
   }
