@@ -7,7 +7,7 @@ import { yamux } from "@chainsafe/libp2p-yamux";
 import { identify } from "@libp2p/identify";
 import { tcp } from "@libp2p/tcp";
 import { MeshError } from "@mesh/core/errors";
-import type { Clock } from "@mesh/core/ports";
+import { type Clock, seconds } from "@mesh/core/ports";
 import { createLibp2p } from "libp2p";
 import { pino } from "pino";
 import { askToJoin } from "./ask-to-join.ts";
@@ -74,6 +74,8 @@ describe("control plane", { concurrency: 4 }, () => {
   it("passes gossip on through the middle of a line, and each record once", async () => {
     const [a, b, c] = [await member("line-a"), await member("line-b"), await member("line-c")];
     await Promise.all([link(a, b), link(c, b)]);
+    // The syncs of new links would hand it over too.
+    await Promise.all([a, b, c].map(({ control }) => control.settle(seconds(5))));
     const record = testRecord("through the middle");
     a.say(record);
     const atC = await c.events.record(record);

@@ -130,11 +130,11 @@ export const COOKIE_SECRET_FOR: Millis = 120_000;
 export const CONTACT_FOR: Millis = 180_000;
 /**
  * Strangers, all others, besides share budgets, because sources can be forged: for datagrams of our own kinds (some 30 us of
- * JavaScript each: 3 % of a core), as many for cookie replies, and for either as many again for those who come again within
+ * JavaScript each: 1 % of a core), as many for cookie replies, and for either as many again for those who come again within
  * KNOCK_AGAIN_FOR after they were turned away, as a peer does (three attempts of a handshake are 15 s); …
  */
-export const STRANGERS: { readonly burst: number; readonly perSecond: number } = { burst: 1_000, perSecond: 1_000 };
-export const STRANGERS_AGAIN: { readonly burst: number; readonly perSecond: number } = { burst: 500, perSecond: 500 };
+export const STRANGERS: { readonly burst: number; readonly perSecond: number } = { burst: 1_000, perSecond: 250 };
+export const STRANGERS_AGAIN: { readonly burst: number; readonly perSecond: number } = { burst: 500, perSecond: 250 };
 export const KNOCK_AGAIN_FOR: Millis = 15_000;
 /** … and for handshakes with a valid cookie, of which a host with an IPv6 /48 can show those of 65,536 sources: 10 % of a core. */
 export const STRANGERS_HANDSHAKES: { readonly burst: number; readonly perSecond: number } = { burst: 200, perSecond: 200 };

@@ -10,7 +10,7 @@
 // 8. follow moves   endpoints of peers that roamed, before anyone here can answer them; a peer's last packet in the batch counts
 // 9. write          TUN; then the cookie replies leave
 //
-// Whatever fails a step is counted under one name and forgotten. A batch of nothing else is followed by a pause.
+// Whatever fails a step is counted under one name and forgotten. When much of that comes, a batch is followed by a pause (limits.h).
 
 #include "inbound.h"
 
@@ -57,7 +57,7 @@ bool Inbound::pump() {
   if (errors_in_a_row_ == kErrorsUntilBroken) shared_.fail(events_, "UDP socket", error);
 
   size_t count = 0;
-  was_junk_ = received > 0;
+  useful_ = 0;
   for (const Datagram& datagram : std::span(datagrams_).first(received)) {
     const DatagramKind kind = demultiplex(datagram.bytes, datagram.length);
     switch (kind) {
@@ -68,7 +68,7 @@ bool Inbound::pump() {
     }
   }
   is_flooded_ = false;
-  for (size_t i = 0; i < received && was_junk_; i++) is_flooded_ |= !junk_.take(kJunk, now_);
+  for (size_t i = useful_; i < received; i++) is_flooded_ |= !junk_.take(kJunk, now_);
   follow_moves();
   const size_t refused = shared_.tun.write(std::span(packets_).first(count));
   if (refused > 0) shared_.stats.count(Writer::inbound, Counter::tun_write_errors, refused);
@@ -79,7 +79,7 @@ bool Inbound::pump() {
 void Inbound::wait() {
   reader_.offline();
   if (is_flooded_) {
-    const timespec pause{0, kPauseAfterJunkUs * 1'000};
+    const timespec pause{0, (useful_ > 0 ? kPauseAmidJunkUs : kPauseAfterJunkUs) * 1'000};
     ::nanosleep(&pause, nullptr);
   }
   pollfd waits[2] = {{shared_.udp.fd(), POLLIN, 0}, {shared_.inbound_event.get(), POLLIN, 0}};
@@ -90,7 +90,7 @@ void Inbound::judge(DatagramKind kind, const Datagram& datagram) {
   std::array<uint8_t, kCookieReplyBytes>& reply = reply_bytes_[replies_count_];
   const auto [verdict, cause] = guard_.judge(kind, datagram, handshake_key_, now_, reply);
   if (verdict == Guard::Verdict::pass) {
-    was_junk_ = false;
+    useful_++;
     hand_over(datagram);
     return;
   }
@@ -127,7 +127,7 @@ bool Inbound::open(const Datagram& datagram, PacketView& packet) {
 
 void Inbound::authenticated(Session& session, const Endpoint& from, bool is_data) {
   Peer& peer = *session.peer;
-  was_junk_ = false;
+  useful_++;
   shared_.stats.set(peer.slot, Stamp::authenticated_received_at, now_);
   if (is_data) shared_.stats.set(peer.slot, Stamp::data_received_at, now_);
   shared_.note_traffic(events_);

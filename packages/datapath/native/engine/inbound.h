@@ -57,9 +57,9 @@ class Inbound {
   const Snapshot* snapshot_ = nullptr;
   uint64_t now_ = 0;
   uint32_t errors_in_a_row_ = 0;
-  bool was_junk_ = false;  // the last batch: some datagrams, none of them for anyone
+  size_t useful_ = 0;  // datagrams of the last batch that were for someone
   bool is_flooded_ = false;
-  TokenBucket junk_;
+  TokenBucket junk_;  // for all others
 };
 
 }  // namespace mesh

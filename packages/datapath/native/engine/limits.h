@@ -40,8 +40,8 @@ inline constexpr Rate kDatagramsPerSource{200, 100};
 inline constexpr uint32_t kMaxSources = 4'096;
 inline constexpr uint64_t kCookieSecretForMs = 120'000;
 
-inline constexpr Rate kStrangers{1'000, 1'000};
-inline constexpr Rate kStrangersAgain{500, 500};
+inline constexpr Rate kStrangers{1'000, 250};
+inline constexpr Rate kStrangersAgain{500, 250};
 inline constexpr Rate kStrangersHandshakes{200, 200};
 inline constexpr uint64_t kKnockAgainForMs = 15'000;
 inline constexpr uint64_t kContactForMs = 180'000;
@@ -59,6 +59,8 @@ inline constexpr Rate kJunk{64, 5'000};
 // How long inbound then sleeps after a batch in which nothing was for anyone: a flood costs 2,000 wake-ups a second and not
 // one for every few datagrams, which was more than all the rest of it. The socket's buffer holds what comes meanwhile.
 inline constexpr uint32_t kPauseAfterJunkUs = 500;
+// And after one in which something was: packets come in bursts, so that what is between a flood's hardly waits.
+inline constexpr uint32_t kPauseAmidJunkUs = 200;
 inline constexpr int kSocketBufferBytes = 4 * 1024 * 1024;
 // Largest datagram of our own kinds that is handed to JavaScript: one Ethernet frame.
 inline constexpr size_t kDatagramMaxBytes = 1'500;
