@@ -45,7 +45,11 @@ const [, , logFile = "", stateDirectory = ""] = process.argv;
 const { log } = openLog({ file: logFile, level: "debug", foreground: false });
 const clock = systemClock();
 const store = await openStore(stateDirectory);
-const journal = { read: () => store.read("host"), write: (bytes: Uint8Array) => store.write("host", bytes) };
+const journal = {
+  read: () => store.read("host"),
+  write: (bytes: Uint8Array) => store.write("host", bytes),
+  setAside: () => store.setAside("host"),
+};
 const host = openHostNetwork({ log, clock, journal });
 const changes = new HostChanges({
   ip: new IpCommand("ip", clock),

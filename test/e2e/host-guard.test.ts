@@ -190,11 +190,26 @@ describe("the guard", { skip: refusal }, () => {
     assert.equal(host.run("nft", "list", "ruleset"), before);
   });
 
+  test("the undo of one agent leaves a guard alone that another one, whose device has the name now, has made", async () => {
+    const driver = await host.start();
+    await driver.apply(plan());
+    const other = host.run("nft", "list", "table", "inet", "mesh_mesh0").replaceAll(/of device \d+/g, "of device 9999");
+    host.nft(`delete table inet mesh_mesh0\n${other}`);
+    const before = ours();
+    await driver.undo();
+    assert.equal(ours(), before);
+    const next = await host.start();
+    await next.apply(plan());
+    assert.doesNotMatch(ours(), /9999/, "a guard that is left over is replaced");
+    await next.undo();
+    assert.doesNotMatch(host.run("nft", "list", "ruleset"), /mesh_mesh0/);
+  });
+
   const FOREIGN = `
     table inet firewalld { chain pre { type filter hook prerouting priority raw; policy accept; ct state invalid drop; }
                            chain in { type filter hook input priority 0; policy accept; tcp dport 22 accept; }; }
     table ip nat { chain post { type nat hook postrouting priority 100; oifname "eth0" masquerade; }; }
-    table inet mesh_other { chain guard { type filter hook prerouting priority -300; policy accept; iifname "x" accept comment "mesh guard"; }; }`;
+    table inet mesh_other { chain guard { type filter hook prerouting priority -300; policy accept; iifname "x" accept comment "mesh guard of device 999"; }; }`;
 
   test("foreign tables on the same hook, another network's guard among them, are what they were: before, during, after", async () => {
     host.nft(FOREIGN);

@@ -105,7 +105,7 @@ const changes: readonly HostChange[] = [
   { kind: "route", device: "mesh0", index: 7, prefix: "10.77.0.0/16", source: "10.77.2.1", table: 254 },
   { kind: "rule", family: 4, priority: 100, selector: "iif mesh0", table: 100 },
   { kind: "sysctl", path: "net/ipv6/conf/mesh0/disable_ipv6", before: "1", after: "0", index: 7 },
-  { kind: "nft-table", table: "mesh-home" },
+  { kind: "nft-table", table: "mesh-home", index: 7 },
 ];
 
 fuzz(valueKind, [

@@ -143,7 +143,11 @@ class Agent {
     shutdown.add("api", () => api.close());
     // Closed before the socket: while that is held, nobody else can have begun to use the directory.
     shutdown.add("state of no use", () => this.#discardUseless());
-    const journal = { read: () => store.read("host"), write: (bytes: Uint8Array) => store.write("host", bytes) };
+    const journal = {
+      read: () => store.read("host"),
+      write: (bytes: Uint8Array) => store.write("host", bytes),
+      setAside: () => store.setAside("host"),
+    };
     const host = openHostNetwork({ log: log.child({ part: "host" }), clock, journal });
     try {
       await host.undo();

@@ -12,7 +12,7 @@ import { type BecomeMemberOptions, type BecomeMemberOutcome, becomeMember } from
 import { JoinUnansweredError } from "./control/ask-to-join.ts";
 import { ManualClock } from "./runtime/manual-clock-fixture.ts";
 
-class MemoryStore implements Store {
+class MemoryStore implements Pick<Store, "read" | "write"> {
   readonly documents = new Map<StoreDocument, Uint8Array>();
   readonly written: StoreDocument[] = [];
   failing: StoreDocument | undefined;
@@ -43,7 +43,7 @@ const line = formatInvite(crypto, {
   members: ["admin", "other"].map((name) => ({ node: idOf(name), endpoints: endpoints as never })),
 });
 
-function attempt(store: Store, more: Partial<BecomeMemberOptions> = {}): Promise<BecomeMemberOutcome> {
+function attempt(store: MemoryStore, more: Partial<BecomeMemberOptions> = {}): Promise<BecomeMemberOutcome> {
   const order: LaunchOrder = { command: "init", stateRoot: "/s", nodeName: "joiner" };
   return becomeMember({
     order,

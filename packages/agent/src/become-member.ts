@@ -27,7 +27,7 @@ export interface BecomeMemberOptions {
   /** Present: join with it; absent: make a network. */
   readonly invite: OpenedInvite | undefined;
   readonly network: string;
-  readonly store: Store;
+  readonly store: Pick<Store, "read" | "write">;
   readonly crypto: Crypto;
   readonly random: Random;
   readonly clock: Clock;

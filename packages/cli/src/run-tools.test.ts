@@ -228,6 +228,15 @@ test("report --redact: neither public addresses nor names, each with its word, a
   assert.match(text, /==== \/proc\/net\/snmp\n/);
 });
 
+test("report --redact of an agent that does not run knows the names from its log", async () => {
+  bench.makeNetwork();
+  writeFileSync(join(bench.stateRoot, "lab", "agent.log"), '{"level":"info","name":"laptop-b","msg":"control link up"}\nto laptop-b\n');
+  assert.equal((await bench.mesh("report r.txt --redact")).code, 0);
+  const text = readFileSync(join(bench.stateRoot, "r.txt"), "utf8");
+  assert.match(text, /"name":"node-1"/);
+  assert.doesNotMatch(text, /laptop-b/);
+});
+
 test("report of an agent that does not run says so in its place, and is written all the same", async () => {
   bench.makeNetwork();
   bench.hostOutcome = { code: undefined, output: "" };

@@ -8,6 +8,7 @@ const prefix = (text: string): Prefix => parsePrefix(text) ?? assert.fail(text);
 
 const PLAN: GuardPlan = {
   device: "mesh0",
+  index: 7,
   addresses: [ip("10.77.2.1"), ip("fd00:77::1")],
   routes: [prefix("10.77.0.0/16"), prefix("fd00:77::/48")],
 };
@@ -21,7 +22,7 @@ describe("guardScript", () => {
       "table inet mesh_mesh0 {",
       "  chain guard {",
       "    type filter hook prerouting priority -300; policy accept;",
-      '    iifname { "lo", "mesh0" } accept comment "mesh guard"',
+      '    iifname { "lo", "mesh0" } accept comment "mesh guard of device 7"',
     ]);
     assert.deepEqual(
       lines.slice(6, 9).map((line) => line.trim()),
@@ -57,7 +58,9 @@ describe("a table of nftables", () => {
   });
 
   test("is ours when it bears the mark, or when nothing is left in it", () => {
-    assert.ok(isOurTable([{ table: {} }, chain, rule("mesh guard", 0, 2)] as never));
+    assert.ok(isOurTable([{ table: {} }, chain, rule("mesh guard of device 7", 0, 2)] as never));
+    assert.ok(isOurTable([chain, rule("mesh guard of device 7", 0, 2)] as never, 7));
+    assert.ok(!isOurTable([chain, rule("mesh guard of device 7", 0, 2)] as never, 8));
     assert.ok(isOurTable([{ table: {} }, chain]));
     assert.ok(!isOurTable([chain, rule(undefined, 0, 2)] as never));
     assert.ok(!isOurTable([chain, rule("mesh guardian", 0, 2)] as never));

@@ -13,8 +13,8 @@ import type { NftObjects } from "./nft-command.ts";
  */
 const MARK = "mesh guard";
 
-/** What a plan says about the guard. */
-export type GuardPlan = Pick<LinkPlan, "device" | "addresses" | "routes">;
+/** What a plan says about the guard, and the kernel's number of its device. */
+export type GuardPlan = Pick<LinkPlan, "device" | "addresses" | "routes"> & { readonly index: number };
 
 export function guardTable(device: string): string {
   return `mesh_${device}`;
@@ -29,7 +29,7 @@ export function guardScript(plan: GuardPlan): string {
     `${table} {`,
     "  chain guard {",
     "    type filter hook prerouting priority -300; policy accept;",
-    `    iifname { "lo", "${plan.device}" } accept comment "${MARK}"`,
+    `    iifname { "lo", "${plan.device}" } accept comment "${markOf(plan.index)}"`,
     ...familyRules(plan, 4),
     ...familyRules(plan, 6),
     "  }",
@@ -39,12 +39,18 @@ export function guardScript(plan: GuardPlan): string {
 }
 
 /**
- * Was the table made by {@link guardScript}? Another program's table of that name is not touched. One without any rule
- * does nothing for anybody: it is what a flush leaves of ours.
+ * Was the table made by {@link guardScript}, for this device or, without `index`, for any? Another program's table of that name is
+ * not touched. One without any rule does nothing for anybody: it is what a flush leaves of ours.
  */
-export function isOurTable(objects: NftObjects): boolean {
+export function isOurTable(objects: NftObjects, index?: number): boolean {
   const rules = objects.flatMap(({ rule }) => (rule === undefined ? [] : [rule as { readonly comment?: unknown }]));
-  return rules.length === 0 || rules.some(({ comment }) => comment === MARK);
+  const isMark = (comment: unknown): boolean =>
+    index === undefined ? typeof comment === "string" && comment.startsWith(markOf("")) : comment === markOf(index);
+  return rules.length === 0 || rules.some(({ comment }) => isMark(comment));
+}
+
+function markOf(index: number | ""): string {
+  return `${MARK} of device ${index}`;
 }
 
 /** Equal for equal rules, whatever they counted and whatever handles the kernel gave them. */

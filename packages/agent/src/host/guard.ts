@@ -37,14 +37,16 @@ export class Guard {
   /** Is the plan's table there, as it was loaded? */
   async look(plan: GuardPlan): Promise<GuardLook> {
     const table = guardTable(plan.device);
-    if (plan.addresses.length === 0) return this.#loaded === undefined ? NOTHING : { todo: "remove", change: { kind: "nft-table", table } };
+    const change: TableChange = { kind: "nft-table", table, index: plan.index };
+    if (plan.addresses.length === 0) return this.#loaded === undefined ? NOTHING : { todo: "remove", change };
     const listed = await this.#nft.table(table);
     if (!listed.ok) return this.#unusable(firstLine(listed.output));
     const { objects } = listed;
+    // One that another agent left behind under this name is replaced.
     if (objects !== undefined && !isOurTable(objects)) return this.#unusable(`another program has a table named ${table}`);
     if (objects !== undefined && this.#loaded?.script === guardScript(plan) && tableContent(objects) === this.#loaded.content)
       return NOTHING;
-    return { todo: "load", change: { kind: "nft-table", table } };
+    return { todo: "load", change };
   }
 
   /** Replaces the table whole; what is there is known to be ours. */

@@ -51,10 +51,12 @@ export interface SysctlChange {
   readonly index?: number;
 }
 
-/** Of the family inet, the only one we use. Marked by a comment (guard-rules.ts). */
+/** Of the family inet, the only one we use. Marked by comments that name the device by its number (guard-rules.ts). */
 export interface TableChange {
   readonly kind: "nft-table";
   readonly table: string;
+  /** The kernel's number of the device it guards: a table of that name may be another agent's by now. */
+  readonly index: number;
 }
 
 interface OnDevice {
@@ -86,7 +88,7 @@ export function changeKey(change: HostChange): string {
     case "sysctl":
       return `sysctl ${change.path} ${change.index ?? ""}`;
     case "nft-table":
-      return `nft-table ${change.table}`;
+      return `nft-table ${change.index} ${change.table}`;
   }
 }
 
@@ -170,7 +172,7 @@ const FIELDS: Readonly<Record<HostChange["kind"], Readonly<Record<string, Check>
   route: { device, index: wholeNumber, prefix, source: orAbsent(ip), table: wholeNumber },
   rule: { family: (family) => family === 4 || family === 6, priority: wholeNumber, selector: words, table: wholeNumber },
   sysctl: { path: isSysctlPath, before: value, after: value, index: orAbsent(wholeNumber) },
-  "nft-table": { table: matching(/^[\w.-]{1,64}$/) },
+  "nft-table": { table: matching(/^[\w.-]{1,64}$/), index: wholeNumber },
 };
 
 /** undefined when it is not one of the above, whole and well-formed. */

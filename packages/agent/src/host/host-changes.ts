@@ -181,11 +181,12 @@ export class HostChanges {
       case "sysctl":
         return await this.#findSysctl(change);
       case "nft-table": {
-        const { table } = change;
+        const { table, index } = change;
         const listed = await this.#options.nft.table(table);
         if (!listed.ok) throw commandFailed(listed, `look at the table ${table} of nftables`);
         if (listed.objects === undefined) return ABSENT;
-        return isOurTable(listed.objects) ? { state: "ours", change } : { state: "foreign", what: `the table ${table} is not ours` };
+        const isOurs = isOurTable(listed.objects, index);
+        return isOurs ? { state: "ours", change } : { state: "foreign", what: `the table ${table} is not ours` };
       }
     }
   }

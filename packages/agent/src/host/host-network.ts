@@ -161,14 +161,14 @@ class LinuxHostNetwork implements GuestNetwork {
     if (held !== undefined && held.index !== state.index) throw notOurs(device);
     const plan = await this.#withoutUnusableIpv6(wanted, state.index);
     const difference = linkDifference(state, plan);
-    await this.#perform(plan, { difference, guard: await this.#guard.look(plan), ipOptions: [] });
+    await this.#perform(plan, { difference, guard: await this.#guard.look({ ...plan, index: state.index }), ipOptions: [] });
     this.#held.set(device, { plan, index: state.index });
     this.#log.debug({ device, changes: linkCommands(difference).length }, "tunnel device is as planned");
   }
 
   async #perform(plan: LinkPlan, { difference, guard, ipOptions }: Deviation): Promise<void> {
     await this.#changes.announce([...(guard.todo === "load" ? [guard.change] : []), ...difference.fresh]);
-    if (guard.todo === "load") await this.#guard.load(plan);
+    if (guard.todo === "load") await this.#guard.load({ ...plan, index: guard.change.index });
     const commands = linkCommands(difference);
     const outcome = commands.length === 0 ? undefined : await this.#ip.batch(ipOptions, commands);
     if (outcome?.ok === false) throw await this.#changeFailed(outcome, plan.device);
@@ -201,7 +201,7 @@ class LinuxHostNetwork implements GuestNetwork {
     if (name !== device && [...names.values()].includes(device)) return this.#say("another device took its name", { device, name });
     if (name !== device) return await this.#atPace(device, [`link set dev ${name} name ${device}`], () => this.#rename(name, device));
     const state = await readLink(this.#ip, device, await this.#ipv6.isSupported());
-    const guard = await this.#guard.look(held.plan);
+    const guard = await this.#guard.look({ ...held.plan, index: held.index });
     const difference = linkDifference(state, held.plan);
     const wrong = [...linkCommands(difference), ...(guard.todo === "load" ? [`table ${guardTable(device)}`] : [])];
     if (wrong.length === 0) {

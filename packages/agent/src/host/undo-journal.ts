@@ -11,14 +11,13 @@ import type { HostPlace } from "./host-place.ts";
  */
 const VERSION = 1;
 
-/** Of a journal that this program cannot read, in characters of the log: some 20 entries, enough to undo them by hand. */
-const MAX_SHOWN = 4_000;
-
 /** The store's document "host", whole. */
 export interface JournalFile {
   read(): Promise<Uint8Array | undefined>;
   /** Resolves when the bytes survive a loss of power. */
   write(bytes: Uint8Array): Promise<void>;
+  /** Moves what cannot be read out of the way of the next write; says where to. */
+  setAside(): Promise<string>;
 }
 
 export interface JournalEntry extends HostPlace {
@@ -75,21 +74,20 @@ export class UndoJournal {
   }
 
   async #read(): Promise<readonly JournalEntry[]> {
-    let bytes: Uint8Array | undefined;
     try {
-      bytes = await this.#file.read();
+      const bytes = await this.#file.read();
       return bytes === undefined ? [] : decodeJournal(bytes);
     } catch (error) {
       if (!(error instanceof MeshError) || error.code !== "state/damaged") throw error;
       this.#damage = error;
-      // The next change replaces the file: what it says must be somewhere.
-      const content = bytes === undefined ? "" : Buffer.from(bytes).toString("utf8").slice(0, MAX_SHOWN);
-      this.#log.error({ err: error, content }, "what an earlier run changed on this host cannot be read; it is not undone by itself");
+      this.#log.error({ err: error }, "what an earlier run changed on this host cannot be read; it is not undone by itself");
       return [];
     }
   }
 
   async #write(entries: readonly JournalEntry[]): Promise<void> {
+    // What it says is still to be undone, by a person.
+    if (this.#damage !== undefined) this.#log.warn({ file: await this.#file.setAside() }, "the unreadable journal is kept");
     await this.#file.write(encodeJournal(entries));
     this.#entries = entries;
     this.#damage = undefined;

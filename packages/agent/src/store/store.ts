@@ -54,6 +54,18 @@ export class FileStore implements Store {
     });
   }
 
+  async setAside(document: StoreDocument): Promise<string> {
+    const path = this.#path(document);
+    const aside = `${path}.damaged`;
+    try {
+      await this.#files.rename(path, aside);
+      await this.#files.syncDirectory(this.#directory);
+    } catch (error) {
+      throw unwritable(path, error);
+    }
+    return aside;
+  }
+
   #path(document: StoreDocument): string {
     return pathOf(document, this.#directory);
   }

@@ -46,7 +46,8 @@ async function renderReport({ network, agent, files, host, now, redact }: Report
     answerOf<RoutesView>(() => callAgent(api.routes, {}, agent)),
     answerOf<string>(() => fetchText(METRICS_PATH, agent)),
   ]);
-  const redactor = redact ? new Redactor(namesIn(network, status.value)) : undefined;
+  const log = await lastLogLines(files);
+  const redactor = redact ? new Redactor([...namesIn(network, status.value), ...namesInLog(log)]) : undefined;
   const text = (value: string): string => redactor?.text(value) ?? value;
   const json = ({ value, error }: Answer<unknown>): string =>
     error === undefined ? JSON.stringify(redactor === undefined ? value : redactor.json(value), null, 2) : text(error);
@@ -60,7 +61,7 @@ async function renderReport({ network, agent, files, host, now, redact }: Report
     ["routes", json(routes)],
     ["metrics", metrics.error === undefined ? (redactor?.metrics(metrics.value ?? "") ?? metrics.value ?? "") : text(metrics.error)],
     ...views.map(([name, view]) => [`/proc/net/${name}`, text(view)] as const),
-    ["log", redactor?.lines(await lastLogLines(files)) ?? (await lastLogLines(files))],
+    ["log", redactor?.lines(log) ?? log],
   ];
   const publicIds = new Set(
     [status.value?.network.id, status.value?.self.id, ...(status.value?.peers ?? []).map(({ id }) => id)].filter((id) => id !== undefined),
@@ -88,6 +89,12 @@ function namesIn(network: string, status: StatusView | undefined): readonly (rea
   const nodes = status === undefined ? [] : [status.self, ...status.peers];
   const [shortName = ""] = hostname().split(".");
   return [["network", network], ...nodes.map(({ name }) => ["node", name] as const), ["host", hostname()], ["host", shortName]];
+}
+
+/** Nodes that are gone by now, and all of them when no agent answers. */
+function namesInLog(log: string): readonly (readonly [string, string])[] {
+  const names = log.split("\n").flatMap((line) => /"name":"((?:[^"\\]|\\.)+)"/.exec(line)?.[1] ?? []);
+  return [...new Set(names)].map((name) => ["node", name] as const);
 }
 
 async function writeNew(file: string, text: string): Promise<void> {

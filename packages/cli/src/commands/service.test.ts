@@ -16,6 +16,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
+import { renderService } from "../render/service.ts";
 import type { CommandOutcome, Host } from "../surroundings.ts";
 import { installService, removeService, type ServiceOptions } from "./service.ts";
 
@@ -59,7 +60,7 @@ function enabled(network: string): void {
 }
 
 test("install writes the unit, enables and starts the network's instance", async () => {
-  const view = await installService(options());
+  const { changeable: _, ...view } = await installService(options());
   const file = join(directory, "system", "mesh@.service");
   assert.deepEqual(view, { version: 1, network: "lab", unit: "mesh@lab.service", file, outcome: "started" });
   assert.deepEqual(ran, ["systemctl daemon-reload", "systemctl enable --now mesh@lab.service"]);
@@ -83,6 +84,21 @@ test("another state directory is passed on and may be written to, and cannot be 
   assert.match(unit(), / up --foreground --state "\/srv\/my mesh" --network %i$/m);
   assert.match(unit(), /^ReadWritePaths="\/srv\/my mesh"$/m);
   await assert.rejects(installService(options()), { code: "usage/invalid", message: /for networks in another directory/ });
+});
+
+test("somebody else who could change what runs as root is said", {
+  skip: process.getuid?.() !== 0 && "needs root, to give a file away",
+}, async () => {
+  const checkout = join(directory, "a checkout 100%");
+  const { changeable } = await installService(options());
+  assert.equal(changeable, undefined, "the test's own directory stands in a sticky one");
+  chmodSync(join(checkout, "main.ts"), 0o775);
+  assert.equal((await installService(options())).changeable, join(checkout, "main.ts"));
+  chmodSync(join(checkout, "main.ts"), 0o755);
+  chownSync(checkout, 1_000, 1_000);
+  const view = await installService(options());
+  assert.equal(view.changeable, checkout);
+  assert.match(renderService(view), /^Caution: who may write to .*a checkout 100% becomes root/m);
 });
 
 test("a checkout that others may not enter adds the capability to read it", {

@@ -13,7 +13,13 @@ export interface ServiceView {
   readonly unit: string;
   readonly file: string;
   readonly outcome: "started" | "enabled" | "removed";
+  /** Where somebody else than root can change what the service runs as root. */
+  readonly changeable?: string;
 }
+
+/** Bits of a file's mode (inode(7)). */
+const STICKY = 0o1000;
+const WRITABLE_BY_OTHERS = 0o022;
 
 export interface ServiceOptions {
   readonly network: string;
@@ -40,7 +46,8 @@ export async function installService(options: ServiceOptions): Promise<ServiceVi
   await systemctl(host, ["daemon-reload"]);
   const isRunning = await isServed(socket);
   await systemctl(host, isRunning ? ["enable", unit] : ["enable", "--now", unit]);
-  return { version: 1, network, unit, file, outcome: isRunning ? "enabled" : "started" };
+  const changeable = (await changeableByOthers(runtime)) ?? (await changeableByOthers(host.command));
+  return { version: 1, network, unit, file, outcome: isRunning ? "enabled" : "started", ...(changeable !== undefined && { changeable }) };
 }
 
 /** Stops and disables the network's unit; the template goes with the last network that used it. Fine when there is none. */
@@ -137,6 +144,16 @@ async function isClosedToOthers(file: string): Promise<boolean> {
     if (uid !== 0 && (mode & needed) === 0) return true;
   }
   return false;
+}
+
+/** The first place on the way to the file that another user owns, or that others may write to; they cannot replace what is in a sticky one. */
+async function changeableByOthers(file: string): Promise<string | undefined> {
+  for (let place = file; place !== dirname(place); place = dirname(place)) {
+    const { uid, mode } = await stat(place);
+    const isSticky = (mode & STICKY) !== 0 && place !== file;
+    if (uid !== 0 || ((mode & WRITABLE_BY_OTHERS) !== 0 && !isSticky)) return place;
+  }
+  return undefined;
 }
 
 async function exists(path: string): Promise<boolean> {

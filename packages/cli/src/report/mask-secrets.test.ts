@@ -44,6 +44,23 @@ test("keys within paths go too: unknown ones by their look, this host's own in a
   assert.ok(!masked.includes(base64.slice(0, 20)), masked);
 });
 
+test("bytes go, too, in the ways in which programs print them", () => {
+  const key = keyOf(5);
+  const pairs = key.toString("hex").match(/../g) ?? [];
+  for (const bytes of [
+    JSON.stringify(key),
+    JSON.stringify([...key], null, 1),
+    pairs.join(":"),
+    pairs.join(" ").toUpperCase(),
+    pairs.join("-"),
+  ]) {
+    const masked = maskSecrets(`x = ${bytes};`, nothing);
+    assert.ok(masked.includes("it looks like a key") && masked.length < 80, masked);
+  }
+  const harmless = "02:42:ac:11:00:02 [1, 2, 3] 2026-11-23 10:20:30";
+  assert.equal(maskSecrets(harmless, nothing), harmless);
+});
+
 test("public ids, peer ids, paths, addresses and prose stay", () => {
   const id = keyOf(3).toString("hex");
   const text = `node ${id} 12D3KooWGzBwQBTVDHkYVYvZ1Sdv8kbKUnJMsmnXnMEGSn1Q2p4m

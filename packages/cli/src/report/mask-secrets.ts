@@ -9,6 +9,10 @@ const MASK = "(removed: it looks like a key)";
 /** A peer's public key as libp2p writes it. */
 const PEER_ID = /^12D3KooW[1-9A-HJ-NP-Za-km-z]{44}$/;
 
+/** As JSON and a person write bytes, so many that a key is among them: `[7, 255, …]`, `07:ff:…`, `07 ff …`. */
+const BYTES_AS_NUMBERS = new RegExp(`\\[\\s*(?:\\d{1,3}\\s*,\\s*){${KEY_BYTES - 1},}\\d{1,3}\\s*\\]`, "g");
+const BYTES_IN_PAIRS = new RegExp(`\\b(?:[0-9a-fA-F]{2}[: -]){${KEY_BYTES - 1},}[0-9a-fA-F]{2}\\b`, "g");
+
 interface Known {
   /** Ids of nodes and the network: public, and as long as a key. */
   readonly publicIds: ReadonlySet<string>;
@@ -21,7 +25,10 @@ interface Known {
  * word that is long enough for a key and not a known public id. The agent logs no keys; this is for the day it does.
  */
 export function maskSecrets(text: string, { publicIds, secretFiles }: Known): string {
-  let masked = text.replace(/\bmesh1[\w+/=-]{8,}/g, "(removed: an invite)");
+  let masked = text
+    .replace(/\bmesh1[\w+/=-]{8,}/g, "(removed: an invite)")
+    .replace(BYTES_AS_NUMBERS, MASK)
+    .replace(BYTES_IN_PAIRS, MASK);
   for (const spelling of new Set(secretFiles.flatMap(spellings))) masked = masked.replaceAll(spelling, MASK);
   return masked.replace(/[\w+/-]{43,}={0,2}/g, (word) => {
     // A path has words in it; 43 random digits, slashes among them, have none.

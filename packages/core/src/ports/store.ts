@@ -7,6 +7,8 @@ export interface Store {
   read(document: StoreDocument): Promise<Uint8Array | undefined>;
   /** Resolves after fsync of file and directory: what it says may then be relied on. */
   write(document: StoreDocument, bytes: Uint8Array): Promise<void>;
+  /** Keeps an unreadable document for a person to look at, beside where it was; the next read finds none. Returns its path. */
+  setAside(document: StoreDocument): Promise<string>;
 }
 
 /**
