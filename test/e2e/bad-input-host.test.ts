@@ -94,12 +94,21 @@ test("a disk that is full before the start and while running, and one that is re
       await agent.init(NETWORK);
       const { self } = await agent.status();
 
-      // What cannot be made durable is not promised: no invite is handed out, and the agent ends as a host can be left at any time.
+      // What cannot be made durable is not promised: no invite is handed out. The node goes on, and says what is wrong.
       await disk.fill();
       const { code, stdout, stderr } = await agent.mesh(["invite"]);
       assert.equal(code, 1, stdout + stderr);
       assert.doesNotMatch(stdout, /mesh1/);
       explains(stderr, { says: /no space left|disk is full/, hints: /mesh: / });
+      const [first] = (await agent.status()).health;
+      assert.match(`${first?.level} ${first?.text} ${first?.hint}`, /^error .*full.* Make room there/);
+      await disk.free();
+      await until("it is durable", async () => (await agent.status()).health.every(({ level }) => level !== "error") || "not yet", 15_000);
+      assert.match(await agent.invite(), /^mesh1/);
+
+      await disk.fill();
+      await agent.mesh(["invite"]);
+      await agent.mesh(["down"]);
       await until("the agent ends", async () => agent.pid() === undefined || "it runs");
       assert.equal(await hostState(agent.host), before);
       await disk.free();

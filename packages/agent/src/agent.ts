@@ -36,6 +36,7 @@ import type { LaunchChannel } from "./runtime/launch-channel.ts";
 import { openLog } from "./runtime/log.ts";
 import { NodeDriver } from "./runtime/node-driver.ts";
 import { type ProcessEvents, Shutdown } from "./runtime/shutdown.ts";
+import { LastingWrites } from "./store/lasting-writes.ts";
 import { type NodeDocuments, readNodeDocuments } from "./store/node-documents.ts";
 import { discardMembership, discardStateDirectory, stateDirectoryExists } from "./store/state-directory.ts";
 import { openStore } from "./store/store.ts";
@@ -103,6 +104,7 @@ interface Running {
   readonly data: DataPlane;
   readonly control: ControlPlane;
   readonly host: GuestNetwork;
+  readonly writes: LastingWrites;
 }
 
 class Agent {
@@ -112,8 +114,6 @@ class Agent {
   #lastCommand = 0;
   /** Of the latest plan. */
   #linkApplied: Promise<void> = Promise.resolve();
-  /** Settles when the latest write asked for is durable; it never rejects. */
-  #lastWrite: Promise<void> = Promise.resolve();
   readonly #firstPath = Promise.withResolvers<void>();
   readonly #firstLink = Promise.withResolvers<void>();
   /** The node has said its goodbye. */
@@ -195,6 +195,12 @@ class Agent {
       wallClockEvent: (offset) => ({ type: "wall-clock", offset }),
       onFatal: (error) => void shutdown.fail(error),
     });
+    const writes = new LastingWrites({
+      store,
+      clock,
+      onDurable: (id) => driver.dispatch({ type: "persisted", id }),
+      onFailed: (error) => this.#unwritten(error),
+    });
     const control = await openControlPlane({
       seed: documents.identity,
       port: documents.snapshot.tcpPort,
@@ -210,12 +216,11 @@ class Agent {
       busyResponse: encodeJoinResponse({ outcome: "refused", reason: "busy" }),
     });
     shutdown.add("control", () => control.close());
-    this.#running = { node, driver, data, control, host };
+    this.#running = { node, driver, data, control, host, writes };
     shutdown.add("node", async () => {
       driver.dispatch({ type: "stopping", isWanted: !shutdown.hasFailed });
       await this.#stopped.promise;
-      await this.#lastWrite;
-      driver.stop();
+      await writes.close().finally(() => driver.stop());
     });
 
     driver.start();
@@ -335,6 +340,8 @@ class Agent {
       },
       leave: async ({ force = false }) => {
         const result = await this.#command({ type: "leave", isForced: force });
+        // It has decided to leave, and could not write that down: the next start is a member's again.
+        if (result.type === "failed" && result.error.code === "state/unwritable") void shutdown.fail(result.error);
         if (result.type !== "leave") throw unexpected(result);
         this.#hasLeft = true;
         void shutdown.stop("mesh leave");
@@ -347,13 +354,22 @@ class Agent {
     };
   }
 
+  /** Nothing is promised that is not durable: who waits for a command hears why, and an end waits for no goodbye. */
+  #unwritten(error: unknown): void {
+    const { log, shutdown } = this.#parts;
+    log.error({ err: error }, "this node's state cannot be written; it is tried again");
+    if (error instanceof MeshError) for (const resolve of this.#commands.values()) resolve({ type: "failed", error });
+    if (shutdown.signal.aborted) this.#stopped.resolve();
+  }
+
   #view<T>(read: (node: MeshNode, sources: ViewSources) => T): T {
-    const { node, data, host } = this.#serving();
+    const { node, data, host, writes } = this.#serving();
     return read(node, {
       now: this.#parts.clock.now(),
       traffic: (slot) => data.traffic(slot),
       datapathCounters: data.counters(),
       guard: host.guard(),
+      unwritten: writes.trouble,
     });
   }
 
@@ -381,8 +397,8 @@ class Agent {
   }
 
   #perform(effect: NodeEffect): void {
-    const { log, shutdown, store } = this.#parts;
-    const { driver, data, control, host } = this.#started();
+    const { log } = this.#parts;
+    const { driver, data, control, host, writes } = this.#started();
     switch (effect.type) {
       case "set-endpoint":
         data.perform(effect);
@@ -417,15 +433,7 @@ class Agent {
         return;
       }
       case "persist":
-        this.#lastWrite = store.write(effect.document, effect.bytes).then(
-          () => driver.dispatch({ type: "persisted", id: effect.id }),
-          (error: unknown) => {
-            // Whoever waits for a command hears the reason, not only that the connection is closed.
-            if (error instanceof MeshError) for (const resolve of this.#commands.values()) resolve({ type: "failed", error });
-            void shutdown.fail(error);
-          },
-        );
-        return;
+        return writes.write(effect.document, effect.bytes, effect.id);
       case "command-result":
         this.#commands.get(effect.id)?.(effect.result);
         this.#commands.delete(effect.id);

@@ -2,6 +2,7 @@ import { address4, address6, subnet4, subnet6 } from "../address/address-plan.ts
 import { type Endpoint, formatEndpoint } from "../address/endpoint.ts";
 import { formatPrefix } from "../address/prefix.ts";
 import type { HealthView, PeerView, RoutesView, RouteView, SelfView, StatusView } from "../api/views.ts";
+import type { MeshError } from "../errors.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { Member, Membership } from "../membership/membership.ts";
 import type { Trust } from "../membership/trust.ts";
@@ -28,6 +29,8 @@ export interface ViewSources {
   readonly datapathCounters: Readonly<Record<string, number>>;
   /** Whether the host drops what comes for mesh addresses by another way than the tunnel. */
   readonly guard: { readonly guarded: true } | { readonly guarded: false; readonly reason: string };
+  /** Why this node's state is not durable, if it is not. */
+  readonly unwritten: MeshError | undefined;
 }
 
 /** What the node knows, as its views need it. */
@@ -165,12 +168,16 @@ function peerView(parts: ViewParts, member: Member, { now, traffic }: ViewSource
   };
 }
 
-function health(parts: ViewParts, own: Member | undefined, { now, guard }: ViewSources): readonly HealthView[] {
+function health(parts: ViewParts, own: Member | undefined, { now, guard, unwritten }: ViewSources): readonly HealthView[] {
   const { membership, id, links, collision, listen } = parts;
   const notes: HealthView[] = [];
   if (own === undefined) {
     const how = membership.former.get(id)?.how === "left" ? "left" : "was removed from";
     notes.push({ level: "error", text: `this node ${how} the network`, hint: "Only an admin can let it back in." });
+  }
+  if (unwritten !== undefined) {
+    const hint = `${unwritten.hint ?? ""} Until then nobody can be let in by this node, and in time it makes no new sessions.`.trim();
+    notes.push({ level: "error", text: unwritten.message, hint });
   }
   if (own?.isConflicted === true)
     notes.push({ level: "error", text: `another node holds number ${own.certificate.number}: nothing is routed to this one` });

@@ -329,6 +329,7 @@ export class SimNode {
       traffic: (slot) => datapath.readTraffic(slot),
       datapathCounters: datapath.readCounters(),
       guard: { guarded: true },
+      unwritten: undefined,
     };
   }
 
