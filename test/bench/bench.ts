@@ -1,32 +1,35 @@
 /**
- * The figures that people feel: from `mesh join` typed to the first ping answered, how long `mesh status` takes, what an idle
- * agent weighs beside bare libp2p. Prints a table for docs/results.md. Run: `npx -y pnpm@10.34.9 bench [join|status|memory]`.
+ * The figures that people feel. Prints them for docs/results.md. Run: `npx -y pnpm@10.34.9 bench [name [option …]]`; without a name, all.
+ *
+ *   join     `mesh join` typed → the first ping answered
+ *   status   `mesh status`, start to exit
+ *   idle     processor time and memory of an idle agent beside bare libp2p    [seconds]
+ *   flood    what a tunnel keeps under forged datagrams                       [kind …] [--runs N]
+ *   roam     how long traffic and gossip stop when an address changes         [variant] [runs]
  */
+import { spawnSync } from "node:child_process";
 import { cpus, release } from "node:os";
 import { join } from "node:path";
 import { type MeshAgent, meshAgent, untilAllAlive } from "../e2e/lab/agent.ts";
 import { type Lab, labRefusal, openLab } from "../e2e/lab/lab.ts";
 import { routedCore } from "../e2e/lab/topology.ts";
 import { prepareHost } from "../prepare-host.ts";
-import { residentAfter } from "./resident.ts";
-import { describeSamples, median } from "./samples.ts";
+import { describeSamples } from "./samples.ts";
 
 const RUNS = 10;
 /** Calls of `mesh status` measured; the first of them warms the compile cache and does not count. */
 const STATUS_RUNS = 20;
-/** Seconds of idling before memory is read: start-up garbage is collected by then. */
-const IDLE_SECONDS = 60;
 const HOSTS = ["host-a", "host-b"];
 
-const benches: Readonly<Record<string, (lab: Lab) => Promise<readonly string[]>>> = {
-  join: joinToPing,
-  status: statusTime,
-  memory: idleMemory,
-};
+const benches: Readonly<Record<string, (lab: Lab) => Promise<readonly string[]>>> = { join: joinToPing, status: statusTime };
+/** Programs of their own. */
+const PROGRAMS: readonly string[] = ["idle", "flood", "roam"];
 
 await main(process.argv.slice(2));
 
-async function main(wanted: readonly string[]): Promise<void> {
+async function main([wanted, ...options]: readonly string[]): Promise<void> {
+  const names = [...Object.keys(benches), ...PROGRAMS];
+  if (wanted !== undefined && !names.includes(wanted)) throw new RangeError(`no bench ${wanted}, only ${names.join(", ")}`);
   const refusal = labRefusal();
   if (refusal !== undefined) throw new Error(refusal);
   await prepareHost(["engine", "network", "ping"]);
@@ -34,13 +37,18 @@ async function main(wanted: readonly string[]): Promise<void> {
     `${cpus().length} × ${cpus()[0]?.model}, Linux ${release()}, Node ${process.version}, ${new Date().toISOString().slice(0, 10)}\n`,
   );
   for (const [name, run] of Object.entries(benches)) {
-    if (wanted.length > 0 && !wanted.includes(name)) continue;
+    if (wanted !== undefined && wanted !== name) continue;
     const lab = await openLab(routedCore(HOSTS), { name: `bench-${name}` });
     try {
       for (const line of await run(lab)) console.log(line);
     } finally {
       await lab.close();
     }
+  }
+  for (const name of PROGRAMS) {
+    if (wanted !== undefined && wanted !== name) continue;
+    const { status } = spawnSync(process.execPath, [join(import.meta.dirname, `${name}.ts`), ...options], { stdio: "inherit" });
+    if (status !== 0) throw new Error(`bench ${name} ended with ${status}`);
   }
 }
 
@@ -80,23 +88,6 @@ async function statusTime(lab: Lab): Promise<readonly string[]> {
     empty.push(bare.ms);
   }
   return [`mesh status, start to exit: ${describeSamples(status, "ms")}`, `an empty Node process: ${describeSamples(empty, "ms")}`];
-}
-
-/** Resident size after a minute of idling: an agent with one peer, and bare libp2p with one connection, at the same time. */
-async function idleMemory(lab: Lab): Promise<readonly string[]> {
-  const [a, b] = agentsOf(lab);
-  await a.init("bench");
-  await b.join(await a.invite());
-  await untilAllAlive([a, b]);
-  const bare = residentAfter(IDLE_SECONDS);
-  await new Promise((resolve) => setTimeout(resolve, IDLE_SECONDS * 1_000));
-  const agents = [a, b].map((agent) => agent.resident());
-  const libp2p = await bare;
-  const difference = median(agents) - libp2p;
-  return [
-    `idle agent, one peer: ${agents.map((mb) => mb.toFixed(1)).join(" and ")} MB resident`,
-    `bare libp2p, one connection: ${libp2p.toFixed(1)} MB resident; the agent weighs ${difference.toFixed(1)} MB more`,
-  ];
 }
 
 function agentsOf(lab: Lab): readonly [MeshAgent, MeshAgent] {

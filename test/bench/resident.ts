@@ -34,14 +34,3 @@ export async function openBareLibp2p(): Promise<BareLibp2p> {
     },
   };
 }
-
-/** Megabytes resident of bare libp2p with one connection, after idling for so many seconds. */
-export async function residentAfter(seconds: number): Promise<number> {
-  const libp2p = await openBareLibp2p();
-  try {
-    await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
-    return residentOf(libp2p.pid);
-  } finally {
-    libp2p.close();
-  }
-}

@@ -19,8 +19,8 @@ import { MeshError, meshErrorOf } from "@mesh/core/errors";
 import { openLastWords } from "./last-words.ts";
 import type { AgentProgram, CommandClock, EndSignal } from "./surroundings.ts";
 
-/** Milliseconds an agent that is to end may take for undoing what it did to the host; its parts are bounded by 3 s each. */
-const STOP_TIMEOUT = 10_000;
+/** Milliseconds an agent that is to end may take for undoing what it did to the host: eight parts, each bounded by 3 s. */
+const STOP_TIMEOUT = 30_000;
 
 /** Milliseconds from SIGKILL until an agent is given up: one that waits for a dead disk cannot even be killed. */
 const KILL_TIMEOUT = 2_000;

@@ -74,7 +74,7 @@ test("leave of a node that holds the root key is refused in the agent's words, a
   assert.equal(stays.code, 1);
   assert.match(
     stays.stderr,
-    new RegExp(`The agent, process ${process.pid}, was asked to stop, but it did not stop within 10 s\\.\n.*agent\\.log`),
+    new RegExp(`The agent, process ${process.pid}, was asked to stop, but it did not stop within 30 s\\.\n.*agent\\.log`),
   );
 });
 

@@ -3,8 +3,8 @@ import { type Agent, isServed } from "./client.ts";
 import { findServingProcess } from "./find-process.ts";
 import { type CommandClock, sleep } from "./surroundings.ts";
 
-/** Milliseconds for undoing what the agent did to the host; each of its parts is bounded by 3 s. */
-const STOP_TIMEOUT = 10_000;
+/** Milliseconds for a goodbye and undoing what the agent did to the host: eight parts, each bounded by 3 s. */
+const STOP_TIMEOUT = 30_000;
 
 /** Milliseconds between looks. */
 const LOOK_INTERVAL = 25;

@@ -25,7 +25,6 @@ const STOP_SIGNALS: Readonly<Record<string, number>> = { SIGHUP: 1, SIGINT: 2, S
 
 interface Part {
   readonly name: string;
-  readonly timeout: Millis;
   close(): Promise<void> | void;
 }
 
@@ -57,8 +56,8 @@ export class Shutdown {
   }
 
   /** Registers a part right after it was opened. During a shutdown it is the next to be closed. */
-  add(name: string, close: () => Promise<void> | void, timeout: Millis = CLOSE_TIMEOUT): void {
-    this.#parts.push({ name, close, timeout });
+  add(name: string, close: () => Promise<void> | void): void {
+    this.#parts.push({ name, close });
   }
 
   /** It began, or goes on, because of an error. */
@@ -100,14 +99,14 @@ export class Shutdown {
   async #closePart(part: Part): Promise<void> {
     const { clock, log } = this.#options;
     const { promise: timedOut, resolve } = Promise.withResolvers<"timed out">();
-    const cancel = clock.at(clock.now() + part.timeout, () => resolve("timed out"));
+    const cancel = clock.at(clock.now() + CLOSE_TIMEOUT, () => resolve("timed out"));
     try {
       const closed = Promise.resolve(part.close());
       if ((await Promise.race([closed, timedOut])) === "timed out") {
         this.#exitCode = EXIT_FAILED;
         // It may still fail later, when nobody waits for it any more.
         closed.catch(() => {});
-        log.error({ part: part.name, ms: part.timeout }, "did not close in time");
+        log.error({ part: part.name, ms: CLOSE_TIMEOUT }, "did not close in time");
       }
     } catch (err) {
       this.#exitCode = EXIT_FAILED;
