@@ -23,6 +23,7 @@ import { XCHACHA_NONCE_BYTES } from "../crypto/xchacha20-poly1305.ts";
 import { cookieKey, createCookieReply, makeCookie } from "../session/cookie.ts";
 import { hasMac1, hasMac2, mac1Key } from "../session/macs.ts";
 import type { Millis } from "../time/millis.ts";
+import { datagramKind, MAX_OWN_DATAGRAM_BYTES } from "../wire/datagram-kind.ts";
 import {
   COOKIE_REPLY_BYTES,
   COOKIE_REPLY_TYPE,
@@ -30,7 +31,6 @@ import {
   INITIATION_TYPE,
   mac1Of,
   RESPONSE_BYTES,
-  RESPONSE_TYPE,
   senderIndexOf,
 } from "../wire/handshake-message.ts";
 import { type Rate, RateBucket, SourceBuckets, sourceKey } from "./source-buckets.ts";
@@ -65,9 +65,6 @@ export type GuardVerdict =
 
 /** One for each peer that a table can hold. */
 const MAX_CONTACTS = 16_384;
-
-/** Largest datagram of our own kinds: one Ethernet frame. */
-export const OWN_DATAGRAM_MAX_BYTES = 1_500;
 
 /** Lets through to the session table and the probes what they can afford to read. */
 export class HandshakeGuard {
@@ -199,14 +196,18 @@ function refused(counter: GuardCounter): GuardVerdict {
   return { pass: false, counter };
 }
 
-/** Keyed: it carries a mac1. The type is a whole little-endian word: stock peers drop what is not zero in its upper three bytes. */
+/** Keyed: it carries a mac1. */
 function guardedKind(bytes: Uint8Array): "keyed" | "plain" | "malformed" {
-  const [kind = 0, a, b, c] = bytes;
-  if (a === 0 && b === 0 && c === 0) {
-    if (kind === INITIATION_TYPE && bytes.length === INITIATION_BYTES) return "keyed";
-    if (kind === RESPONSE_TYPE && bytes.length === RESPONSE_BYTES) return "keyed";
-    return kind === COOKIE_REPLY_TYPE && bytes.length === COOKIE_REPLY_BYTES ? "plain" : "malformed";
+  const { length } = bytes;
+  switch (datagramKind(bytes)) {
+    case "handshake":
+      if (bytes[0] === COOKIE_REPLY_TYPE) return length === COOKIE_REPLY_BYTES ? "plain" : "malformed";
+      return length === (bytes[0] === INITIATION_TYPE ? INITIATION_BYTES : RESPONSE_BYTES) ? "keyed" : "malformed";
+    case "probe":
+    case "relay":
+      return length <= MAX_OWN_DATAGRAM_BYTES ? "plain" : "malformed";
+    case "transport":
+    case "unknown":
+      return "malformed";
   }
-  const isOurs = kind >= 0x21 && kind <= 0x23 && a === 0x6d && b === 0x73 && c === 0x68; // "msh"
-  return isOurs && bytes.length <= OWN_DATAGRAM_MAX_BYTES ? "plain" : "malformed";
 }

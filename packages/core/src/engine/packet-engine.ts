@@ -49,12 +49,13 @@ import {
   UNDER_LOAD_FOR,
 } from "../ports/datapath.ts";
 import { type Millis, seconds } from "../time/millis.ts";
+import { datagramKind } from "../wire/datagram-kind.ts";
 import { AllowedIps } from "./allowed-ips.ts";
 import { EnginePeer, NO_TRAFFIC } from "./engine-peer.ts";
 import { type GuardLimits, HandshakeGuard } from "./handshake-guard.ts";
 import { readInnerHeader } from "./inner-header.ts";
 import { STAGED_FOR, Staging } from "./staging.ts";
-import { isTransport, readTransportHeader, TRANSPORT_MIN_BYTES } from "./transport-message.ts";
+import { readTransportHeader, TRANSPORT_MIN_BYTES } from "./transport-message.ts";
 import { TransportSession } from "./transport-session.ts";
 
 /** Where things go. Must not call the engine back. Arrays handed over belong to the receiver. */
@@ -135,7 +136,7 @@ export class PacketEngine {
   }
 
   fromUdp(from: Endpoint, datagram: Uint8Array, now: Millis): void {
-    if (!isTransport(datagram)) return this.#guarded(from, datagram, now);
+    if (datagramKind(datagram) !== "transport") return this.#guarded(from, datagram, now);
     if (datagram.length < TRANSPORT_MIN_BYTES) return this.count("udpMalformed");
     const { receiverIndex, counter } = readTransportHeader(datagram);
     const session = this.#sessions.get(receiverIndex);

@@ -13,11 +13,6 @@ export interface TransportHeader {
   readonly counter: bigint; // u64
 }
 
-/** By the whole first word: stock peers leave no other bit of it set. Says nothing about the length. */
-export function isTransport(datagram: Uint8Array): boolean {
-  return datagram[0] === TYPE_TRANSPORT && datagram[1] === 0 && datagram[2] === 0 && datagram[3] === 0;
-}
-
 /** Of a datagram of TRANSPORT_MIN_BYTES or more. */
 export function readTransportHeader(datagram: Uint8Array): TransportHeader {
   const view = new DataView(datagram.buffer, datagram.byteOffset, datagram.byteLength);

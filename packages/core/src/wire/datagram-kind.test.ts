@@ -5,7 +5,8 @@ import { datagramKind, PROBE_MAGIC } from "./datagram-kind.ts";
 test("WireGuard's types are known by a word, probes by their magic", () => {
   const kinds = [0, 1, 2, 3, 4, 5].map((type) => datagramKind(Uint8Array.of(type, 0, 0, 0)));
   assert.deepEqual(kinds, ["unknown", "handshake", "handshake", "handshake", "transport", "unknown"]);
-  assert.equal(datagramKind(Uint8Array.of(...PROBE_MAGIC, 1)), "probe");
+  const own = [0x20, 0x21, 0x22, 0x23, 0x24].map((first) => datagramKind(Uint8Array.of(first, ...PROBE_MAGIC.subarray(1), 1)));
+  assert.deepEqual(own, ["unknown", "probe", "relay", "relay", "unknown"]);
 });
 
 test("every change of one of the four bytes makes it unknown or another type, and fewer are unknown", () => {
@@ -15,8 +16,10 @@ test("every change of one of the four bytes makes it unknown or another type, an
       for (let value = 1; value < 256; value++) {
         const bytes = magic.slice();
         bytes[at] = (bytes[at] ?? 0) ^ value;
-        const isType = at === 0 && magic !== PROBE_MAGIC && (bytes[0] ?? 0) >= 1 && (bytes[0] ?? 0) <= 3;
-        assert.equal(datagramKind(bytes), isType ? "handshake" : "unknown", bytes.join());
+        const first = bytes[0] ?? 0;
+        const isRelay = at === 0 && magic === PROBE_MAGIC && (first === 0x22 || first === 0x23);
+        const isHandshake = at === 0 && magic !== PROBE_MAGIC && first >= 1 && first <= 3;
+        assert.equal(datagramKind(bytes), isRelay ? "relay" : isHandshake ? "handshake" : "unknown", bytes.join());
       }
     }
   }

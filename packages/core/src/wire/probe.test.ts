@@ -4,13 +4,12 @@ import type { Ip } from "../address/ip.ts";
 import { concatBytes } from "../bytes/bytes.ts";
 import { randomInput } from "../bytes/check-codec-fixture.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
-import { datagramKind } from "./datagram-kind.ts";
+import { datagramKind, MAX_OWN_DATAGRAM_BYTES } from "./datagram-kind.ts";
 import {
   decodeProbeBody,
   decodeProbeFrame,
   encodeProbeBody,
   encodeProbeHeader,
-  MAX_PROBE_BYTES,
   PROBE_BODY_BYTES,
   PROBE_HEADER_BYTES,
   type ProbeBody,
@@ -39,7 +38,7 @@ test("every truncation of a frame is refused; more bytes are a longer sealed bod
   const bytes = concatBytes(encodeProbeHeader(header), sealed);
   for (let length = 0; length < bytes.length; length++)
     assert.deepEqual(decodeProbeFrame(bytes.subarray(0, length)), { ok: false, fault: "truncated" }, `length ${length}`);
-  const largest = concatBytes(bytes, fill(MAX_PROBE_BYTES - bytes.length, 9));
+  const largest = concatBytes(bytes, fill(MAX_OWN_DATAGRAM_BYTES - bytes.length, 9));
   assert.equal(decodeProbeFrame(largest).ok, true);
   assert.deepEqual(decodeProbeFrame(Uint8Array.of(...largest, 0)), { ok: false, fault: "too-long" });
 });

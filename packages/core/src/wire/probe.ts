@@ -4,7 +4,7 @@ import { ByteReader } from "../bytes/byte-reader.ts";
 import { ByteWriter } from "../bytes/byte-writer.ts";
 import { concatBytes } from "../bytes/bytes.ts";
 import type { Decoded } from "../bytes/decoded.ts";
-import { PROBE_MAGIC } from "./datagram-kind.ts";
+import { MAX_OWN_DATAGRAM_BYTES, PROBE_MAGIC } from "./datagram-kind.ts";
 
 //  0       4     5            8          16          24            32            32+b      48+b
 //  +-------+-----+------------+----------+-----------+-------------+-------------+---------+
@@ -19,8 +19,6 @@ const TAG_BYTES = 16;
 
 /** A PONG is never larger than the PING that asks for it: nobody can use us to amplify. Both bodies have this size at least. */
 export const PROBE_BODY_BYTES = 40;
-/** A padded PING measures the path MTU; what is larger than this is no probe. */
-export const MAX_PROBE_BYTES = 1_500;
 
 export interface ProbeHeader {
   /** Names the pair and direction; only the two of them can tell which. */
@@ -57,7 +55,7 @@ export function encodeProbeHeader(header: ProbeHeader): Uint8Array {
 
 /** The caller has seen the magic (datagramKind). `sealed` is body and tag. */
 export function decodeProbeFrame(bytes: Uint8Array): Decoded<{ readonly header: ProbeHeader; readonly sealed: Uint8Array }> {
-  if (bytes.length > MAX_PROBE_BYTES) return { ok: false, fault: "too-long" };
+  if (bytes.length > MAX_OWN_DATAGRAM_BYTES) return { ok: false, fault: "too-long" };
   const reader = new ByteReader(bytes);
   reader.bytes(4);
   const version = reader.u8();
