@@ -35,6 +35,7 @@ test("a node that leaves is gone at its peers, keeps nothing, and comes back onl
 
     const left = await b.mesh(["leave", "--yes"]);
     assert.equal(left.code, 0, left.stderr);
+    assert.match(left.stdout, / 2 members were told/);
     for (const other of [a, c]) await until(`${b.name} is gone`, () => stateAt(other, b, "not a member"), HEARD_WITHIN);
     assert.equal(b.pid(), undefined);
     assert.equal(existsSync(join(b.stateDir, "farewell")), false, "its keys are still there");

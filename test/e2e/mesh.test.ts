@@ -108,6 +108,34 @@ test("a silent cut under traffic is seen within 3 s, and healed when the link is
   });
 });
 
+test("UDP that a firewall drops is noticed without any session, too, and said", { skip }, async (t) => {
+  await withLab(t, routedCore(HOSTS.slice(0, 2)), async (lab) => {
+    const [from, to] = HOSTS.slice(0, 2).map((name) => meshAgent(lab, name, { name, stateDir: join(lab.directory, name) }));
+    assert.ok(from !== undefined && to !== undefined);
+    await from.init("home");
+    await to.join(await from.invite());
+    await untilAllAlive([from, to]);
+    const [target] = await from.peers();
+    assert.equal(target?.sessionAt, undefined, "there is a session already");
+    const rules = `table inet firewall { chain in { type filter hook input priority 0; iifname "eth0" meta l4proto udp drop; }; }`;
+    const { code, stderr } = await from.host.run("nft", ["-f", "-"], { input: rules });
+    assert.equal(code, 0, stderr);
+    const pinging = from.host.spawn("ping", ["-q", "-i", "0.2", "-c", "600", target?.address4 ?? ""]);
+    const startedAt = performance.now();
+    await until("it is noticed", async () => (await stateOf(from, to.name)) !== "alive" || "alive", 10_000);
+    const noticed = performance.now() - startedAt;
+    t.diagnostic(`noticed after ${Math.round(noticed)} ms, the call of status included`);
+    assert.ok(noticed < 4_500, `noticed after ${Math.round(noticed)} ms`);
+    await until("the firewall is suspected", async () => {
+      const { health } = await from.status();
+      return health.some(({ text }) => text.startsWith("TCP works and UDP does not")) || JSON.stringify(health);
+    });
+    await from.host.run("nft", ["delete", "table", "inet", "firewall"]);
+    await until("both are alive again", async () => (await stateOf(from, to.name)) === "alive" || "not alive", 30_000);
+    pinging.kill("SIGINT");
+  });
+});
+
 test("an agent whose tunnel device is taken away ends, and the others call it failed", { skip }, async (t) => {
   await withLab(t, routedCore(HOSTS), async (lab) => {
     const agents = await joinedMesh(lab);

@@ -1,7 +1,7 @@
 /**
  * One agent: everything opened, joined together and closed again, in the order it stands here.
  *
- *   order → network and files → root? → store → log → socket (the lock) → state files → what a killed agent left → engine → host view
+ *   order → network and files → root? → store → log → socket and holder (the locks) → state files → what a killed agent left → engine → host view
  *     → membership (read by up; made by init and asked for by join: become-member.ts) → node → control plane
  *     → exceptions of the engine → host watch → link → ready
  *
@@ -36,6 +36,7 @@ import type { LaunchChannel } from "./runtime/launch-channel.ts";
 import { openLog } from "./runtime/log.ts";
 import { NodeDriver } from "./runtime/node-driver.ts";
 import { type ProcessEvents, Shutdown } from "./runtime/shutdown.ts";
+import { holdStateDirectory } from "./store/holder.ts";
 import { LastingWrites } from "./store/lasting-writes.ts";
 import { type NodeDocuments, readNodeDocuments } from "./store/node-documents.ts";
 import { discardMembership, discardStateDirectory, stateDirectoryExists } from "./store/state-directory.ts";
@@ -141,6 +142,7 @@ class Agent {
     const { order, clock, log, shutdown, files, store, channel } = this.#parts;
     const api = await openApiServer({ socket: files.socket, handlers: this.#handlers(), clock, log });
     shutdown.add("api", () => api.close());
+    shutdown.add("state directory", await holdStateDirectory(files.directory));
     // Closed before the socket: while that is held, nobody else can have begun to use the directory.
     shutdown.add("state of no use", () => this.#discardUseless());
     const journal = {
@@ -150,7 +152,7 @@ class Agent {
     };
     const host = openHostNetwork({ log: log.child({ part: "host" }), clock, journal });
     try {
-      await host.undo();
+      for (const command of await host.undo()) if (order.command === "clean") channel.step(command);
       this.#isHostUndone = true;
     } catch (err) {
       if (order.command === "clean" || !(err instanceof MeshError)) throw err;

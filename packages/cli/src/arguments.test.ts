@@ -149,7 +149,7 @@ const wrong: readonly (readonly [string, RegExp, RegExp])[] = [
   ["init --node-bits 31", /--node-bits must be/, /mesh help init/],
   ["invite --uses 1001", /--uses must be a whole number from 1 to 1000/, /mesh help invite/],
   ["invite --ttl 31d", /--ttl must be a time .* from 1s to 30d/, /mesh help invite/],
-  ["invite --ttl 5", /--ttl must be a time with its unit, like 500ms, 30s/, /mesh help invite/],
+  ["invite --ttl 5", /--ttl must be a time with its unit, like 30s, 10m/, /mesh help invite/],
   ["ping b --interval 1", /--interval must be a time with its unit/, /mesh help ping/],
   ["service", /needs <install\|remove>/, /mesh service <install\|remove>/],
   ["service start", /takes one of install, remove/, /mesh service install/],

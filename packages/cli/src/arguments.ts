@@ -291,10 +291,7 @@ class Flags {
     if (text === undefined) return undefined;
     const value = parseDuration(text);
     if (value === undefined || !(value >= min && value <= max))
-      throw this.#wrong(
-        flag,
-        `a time with its unit, like 500ms, 30s, 10m, 12h or 7d, from ${formatDuration(min)} to ${formatDuration(max)}`,
-      );
+      throw this.#wrong(flag, `a time with its unit, like 30s, 10m, 12h or 7d, from ${formatDuration(min)} to ${formatDuration(max)}`);
     return value;
   }
 

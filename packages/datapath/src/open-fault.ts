@@ -10,7 +10,7 @@ export function portTaken(port: number): MeshError {
 /** errno: a name as errno(3) has it. */
 export function tunRefused(device: string, errno: string): MeshError {
   if (errno === "EBUSY") {
-    const hint = `Another agent may have it, or remove it: ip link delete ${device}. Or choose another name with --tun.`;
+    const hint = `Choose another name with --tun, or none: a free one is taken then. What has it: ip -d link show ${device}`;
     return new MeshError("datapath/tun-taken", `A network device named ${device} exists already.`, { device }, { hint });
   }
   if (errno === "EPERM" || errno === "EACCES") {

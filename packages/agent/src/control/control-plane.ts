@@ -79,6 +79,8 @@ const SYNC_INTERVAL: Millis = 2_000;
 const MAX_SERVED_SYNCS = 32;
 /** Between resetting the streams of gossip and opening new ones: the router notices a reset a moment later. */
 const REOPEN_AFTER: Millis = 100;
+/** With a node that has left, for the comparison of records by which it learns that it was heard. */
+const LAST_WORDS: Millis = 1_000;
 /** For everything to be closed properly; then it is closed the other way. */
 const CLOSE_TIMEOUT: Millis = 1_500;
 
@@ -283,7 +285,7 @@ export async function openControlPlane(options: ControlPlaneOptions): Promise<Op
   return {
     port,
     connect: (node, endpoints) => links.connect(node, endpoints),
-    disconnect: (node) => links.disconnect(node),
+    disconnect: (node) => links.disconnect(node, queries.isRemoved(node) ? LAST_WORDS : 0),
     networkChanged,
     settle: (within) => rounds.settle(within),
     gossipCounts: () => keeper.counts,

@@ -195,6 +195,19 @@ describe("links", () => {
     assert.equal(done.at(-1), "60001 up accepted");
   });
 
+  it("hangs up on one that is parting when its time is over, and not when it is wanted again", async () => {
+    const { links, clock, done, open } = scene();
+    for (const node of [PEER, OTHER_PEER]) links.usable(open(node, false));
+    for (const node of [PEER, OTHER_PEER]) links.disconnect(node, 1_000);
+    links.connect(OTHER_PEER, [endpoint(1)]);
+    done.length = 0;
+    await clock.advance(5_000);
+    assert.deepEqual(done, ["1000 in1 aborted: disconnected", "1000 down"]);
+    links.disconnect(OTHER_PEER, 1_000);
+    links.close();
+    assert.equal(clock.pending, 0);
+  });
+
   it("does not dial a node it may not, and looks again later", async () => {
     const { links, clock, done, denied, answering } = scene();
     denied.add(PEER);

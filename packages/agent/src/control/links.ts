@@ -98,6 +98,7 @@ export class Links {
   /** Closed because they did not answer that ping. */
   readonly #silent = new Set<MemberConnection>();
   #cancelBeside: () => void = () => {};
+  readonly #partings = new Set<() => void>();
   /** While there are connections. */
   #cancelPings: (() => void) | undefined;
   readonly #closing = new AbortController();
@@ -123,10 +124,17 @@ export class Links {
     this.#dial(node, target);
   }
 
-  disconnect(node: NodeId, reason = "disconnected"): void {
+  /** Dials no more, and hangs up at once or, unless it is wanted again, after a while. */
+  disconnect(node: NodeId, after: Millis = 0): void {
     this.#targets.get(node)?.stop?.();
     this.#targets.delete(node);
-    this.hangUp(node, reason);
+    if (after === 0) return this.hangUp(node, "disconnected");
+    const { clock } = this.#options;
+    const cancel = clock.at(clock.now() + after, () => {
+      this.#partings.delete(cancel);
+      if (!this.#targets.has(node)) this.hangUp(node, "disconnected");
+    });
+    this.#partings.add(cancel);
   }
 
   /** Closes what there is; what is wanted is dialled again as after any other loss. */
@@ -210,6 +218,7 @@ export class Links {
     this.#usableTimers.clear();
     this.#cancelBeside();
     this.#cancelPings?.();
+    for (const cancel of this.#partings) cancel();
   }
 
   #pingLater(): void {

@@ -116,26 +116,35 @@ export class HostChanges {
   }
 
   /** All that the journal names. MeshError "host/command-failed" with what stays there, "state/damaged" when it is unreadable. */
-  async undo(): Promise<void> {
+  async undo(): Promise<readonly string[]> {
     const entries = await this.#options.journal.entries();
-    if (entries.length === 0) return;
-    await this.#undo(entries);
+    if (entries.length === 0) return [];
+    const commands = await this.#undo(entries);
     this.#options.log.info({ changes: entries.length }, "what was changed on this host is undone");
+    return commands;
   }
 
-  async #undo(entries: readonly JournalEntry[]): Promise<void> {
+  /** The commands that did it; what was gone already needed none. */
+  async #undo(entries: readonly JournalEntry[]): Promise<readonly string[]> {
     const undone: JournalEntry[] = [];
+    const commands: string[] = [];
     const failures: UndoFailure[] = [];
     for (const entry of entries.toReversed()) {
-      const failure = await this.#undoEntry(entry);
-      if (failure === undefined) undone.push(entry);
-      else failures.push(failure);
+      const outcome = await this.#undoEntry(entry);
+      if (typeof outcome === "object") {
+        failures.push(outcome);
+        continue;
+      }
+      undone.push(entry);
+      if (outcome !== undefined) commands.push(outcome);
     }
     await this.#options.journal.remove(undone);
     if (failures.length > 0) throw undoFailed(failures);
+    return commands;
   }
 
-  async #undoEntry({ change, boot, netns }: JournalEntry): Promise<UndoFailure | undefined> {
+  /** The command that undid it, or could not; undefined when there was nothing to undo. */
+  async #undoEntry({ change, boot, netns }: JournalEntry): Promise<UndoFailure | string | undefined> {
     const { log, proc } = this.#options;
     const here = await this.#here();
     if (boot !== here.boot) return undefined;
@@ -152,12 +161,12 @@ export class HostChanges {
     }
   }
 
-  async #undoChange(change: HostChange): Promise<UndoFailure | undefined> {
+  async #undoChange(change: HostChange): Promise<UndoFailure | string | undefined> {
     const command = undoByHand(change);
     if (change.kind === "sysctl") {
       const { path, before } = change;
       return await this.#writeSysctl(path, before).then(
-        () => undefined,
+        () => command,
         (error: unknown) => ({ command, output: codeOf(error) }),
       );
     }
@@ -165,7 +174,8 @@ export class HostChanges {
       change.kind === "nft-table"
         ? await this.#options.nft.deleteTable(change.table)
         : await this.#options.ip.batch(ipOptions(change), [removeCommand(change)]);
-    return outcome.ok || GONE_MEANWHILE.test(outcome.output) ? undefined : { command, output: outcome.output };
+    if (outcome.ok) return command;
+    return GONE_MEANWHILE.test(outcome.output) ? undefined : { command, output: outcome.output };
   }
 
   async #find(change: HostChange): Promise<Found> {

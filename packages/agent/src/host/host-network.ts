@@ -115,11 +115,11 @@ class LinuxHostNetwork implements GuestNetwork {
     return this.#inTurn(() => this.#apply(plan));
   }
 
-  undo(): Promise<void> {
+  undo(): Promise<readonly string[]> {
     return this.#inTurn(async () => {
       this.#held.clear();
       this.#guard.forget();
-      await this.#changes.undo();
+      return await this.#changes.undo();
     });
   }
 

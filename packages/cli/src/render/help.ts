@@ -19,7 +19,7 @@ function renderOverview(paint: Paint): string {
     "  mesh invite           there, for the second",
     "  mesh join -           on the second, with the invite on standard input",
     "",
-    "Every command takes --json, --network <name>, --state <dir> and --help.",
+    "Every command takes --json, --network <name>, --state <dir> and --help. mesh --version says which this is.",
     "Exit codes: 0 fine, 1 error, 2 usage, 3 degraded, 4 agent not running.",
     "",
   ].join("\n");

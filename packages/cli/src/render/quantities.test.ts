@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatBytes, formatInstant, formatRtt, formatSpan } from "./quantities.ts";
+import { formatBytes, formatInstant, formatLifetime, formatRtt, formatSpan } from "./quantities.ts";
 
 Object.assign(process.env, { TZ: "UTC" });
 
@@ -53,4 +53,18 @@ test("instants are short on the same day", () => {
   const now = Date.UTC(2026, 0, 2, 0, 5);
   assert.equal(formatInstant(now - 60_000, now), "00:04");
   assert.equal(formatInstant(now - 6 * 60_000, now), "2026-01-01 23:59");
+});
+
+test("lifetimes to the minute, in two units at most", () => {
+  const minute = 60_000;
+  const cases = [
+    [30_000, "30 s"],
+    [minute, "1 m"],
+    [60 * minute, "1 h"],
+    [90 * minute, "1 h 30 m"],
+    [24 * 60 * minute, "1 d"],
+    [25 * 60 * minute + 5 * minute, "1 d 1 h"],
+    [24 * 60 * minute + minute, "1 d"],
+  ] as const;
+  for (const [milliseconds, text] of cases) assert.equal(formatLifetime(milliseconds), text);
 });

@@ -29,6 +29,20 @@ export function formatSpan(milliseconds: number): string {
   return `${Math.floor(seconds / 86_400)} d`;
 }
 
+/** How long something will last, to the minute: `30 s`, `1 h 30 m`, `2 d 1 h`; two units at most. */
+export function formatLifetime(milliseconds: number): string {
+  const minutes = Math.floor(milliseconds / 60_000);
+  if (minutes === 0) return formatSpan(milliseconds);
+  const parts = [
+    [Math.floor(minutes / 1_440), "d"],
+    [Math.floor(minutes / 60) % 24, "h"],
+    [minutes % 60, "m"],
+  ] as const;
+  const first = parts.findIndex(([count]) => count > 0);
+  const shown = parts.slice(first, first + 2).filter(([count]) => count > 0);
+  return shown.map(([count, unit]) => `${count} ${unit}`).join(" ");
+}
+
 /** An instant in local time: `09:12` on the day of `now`, otherwise `2026-11-21 09:12`. */
 export function formatInstant(at: number, now: number): string {
   const [day, time] = localTime(at);

@@ -32,8 +32,8 @@ const wrong: Readonly<Record<string, unknown>> = {
   "counts.x must be a number": { ...good, counts: { x: "1" } },
   "counts must be an object": { ...good, counts: null },
   "servers[0].host must be a text": { ...good, servers: [{ port: 1 }] },
-  "serves must be left out: it is not known": { ...good, serves: [] },
-  "__proto__ must be left out: it is not known": JSON.parse('{ "__proto__": { "name": "n" } }'),
+  "serves must be left out: there is no such field": { ...good, serves: [] },
+  "__proto__ must be left out: there is no such field": JSON.parse('{ "__proto__": { "name": "n" } }'),
 };
 for (const [message, value] of Object.entries(wrong)) {
   test(message, () =>

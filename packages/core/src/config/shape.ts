@@ -79,7 +79,7 @@ export function object<F extends Fields>(fields: F): Shape<Read<F>> {
   const open = openObject(fields);
   return (value, path) => {
     for (const key of Object.keys(asObject(value, path)))
-      if (!Object.hasOwn(fields, key)) throw new ShapeError(join(path, key), "left out: it is not known");
+      if (!Object.hasOwn(fields, key)) throw new ShapeError(join(path, key), "left out: there is no such field");
     return open(value, path);
   };
 }

@@ -6,6 +6,7 @@ import type { MeshError } from "../errors.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { Member, Membership } from "../membership/membership.ts";
 import type { Trust } from "../membership/trust.ts";
+import type { PeerPath } from "../path/path-monitor.ts";
 import type { PeerSlot, PeerTraffic } from "../ports/datapath.ts";
 import { prefixesOf } from "../routing/compile-table.ts";
 import type { Millis } from "../time/millis.ts";
@@ -204,16 +205,25 @@ function health(parts: ViewParts, own: Member | undefined, { now, guard, unwritt
     });
   if (listen.length === 0)
     notes.push({ level: "warning", text: "this host has no address that others could reach", hint: "Check its network connection." });
-  if (own !== undefined && membership.members.size > 1 && links.size === 0) {
+  const silent = silentPeers(parts, now);
+  const others = membership.members.size - 1;
+  if (own !== undefined && others > 0 && links.size === 0) {
+    const isCutOff = silent.length === others;
+    const text = isCutOff ? "cut off: no control link to any member, and no peer answers" : "no control link to any member";
     notes.push({
-      level: "warning",
-      text: "no control link to any member",
-      hint: "Changes in the network reach this node only when a link is up again.",
+      level: isCutOff ? "error" : "warning",
+      text,
+      hint: isCutOff ? "Check this host's network." : "Changes in the network reach this node only when a link is up again.",
     });
   }
-  const silent = silentPeers(parts, now);
-  if (silent.length > 0)
-    notes.push({ level: "warning", text: `${silent.length} of ${membership.members.size - 1} peers: ${named(silent)}` });
+  if (silent.length > 0) notes.push({ level: "warning", text: `${silent.length} of ${others} peers: ${named(silent)}` });
+  const withoutUdp = peersOf(parts).flatMap(({ id, name }) => (links.has(id) && isUnreached(parts.peers.peer(id)) ? [name] : []));
+  if (withoutUdp.length > 0)
+    notes.push({
+      level: "warning",
+      text: `TCP works and UDP does not: ${named(withoutUdp)}`,
+      hint: `A firewall? UDP port ${parts.snapshot.udpPort} must be let in here, or the peer's there (\`mesh peers\` names it).`,
+    });
   const deaf = peersOf(parts).flatMap(({ id, name }) => (isUnheardInTunnel(parts.peers.peer(id), now) ? [name] : []));
   if (deaf.length > 0)
     notes.push({
@@ -231,6 +241,12 @@ function named(notes: readonly string[]): string {
 
 /** Silent peers that the health tail names; `mesh peers` shows all. */
 const MAX_NAMED = 3;
+
+/** No path was found to it for a while. */
+function isUnreached(peer: { readonly path: PeerPath } | undefined): boolean {
+  const state = peer?.path.state;
+  return state?.name === "failed" || (state?.name === "probing" && state.failedAt !== undefined);
+}
 
 /** Peers that should answer and do not, each with what is known. */
 function silentPeers(parts: ViewParts, now: Millis): readonly string[] {

@@ -14,6 +14,7 @@ import {
   PINGS_BEFORE_SUSPECT,
   PROBING_FOR,
   pathWakeAt,
+  SILENCE_BEFORE_PING,
   SUSPECT_FOR,
   stepPath,
 } from "./path-monitor.ts";
@@ -132,6 +133,19 @@ test("a goodbye ends whatever was going on: nothing is tried, and old addresses 
     assert.deepEqual({ peer, effects }, { peer: { state: { name: "stopped" }, candidates: [] }, effects: [] }, state.name);
     assert.equal(pathWakeAt(peer), undefined);
   }
+});
+
+test("packets that wait for a session to a silent peer make its path suspect as those that are sent do", () => {
+  let peer: PeerPath = { state: direct, candidates };
+  const pings: number[] = [];
+  for (let now = T; peer.state.name === "direct" && now < T + 10_000; now += 10) {
+    if (now % 1_000 === 0) peer = stepPath(peer, { type: "wanted" }, now).peer;
+    const step = stepPath(peer, { type: "timer" }, now);
+    peer = step.peer;
+    for (const _ of step.effects) pings.push(now - T);
+  }
+  assert.equal(peer.state.name, "suspect");
+  assert.ok((pings[0] ?? 0) >= SILENCE_BEFORE_PING && (pings.at(-1) ?? Number.POSITIVE_INFINITY) < 2_500, pings.join());
 });
 
 test("data for a dead peer is no flood: wanted counts again 5 s after the last try", () => {

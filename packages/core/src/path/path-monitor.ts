@@ -33,7 +33,7 @@ const BETTER_RATIO = 0.9;
 //            wanted        answered           heard          doubted        timer
 //  dormant   → probing     → direct           → probing      → probing      —
 //  probing   stay          → direct           ask there      stay           ask all; → failed after PROBING_FOR
-//  direct    stay          fresh, or switch   fresh or ask   ask            ask when silent; → suspect after 3
+//  direct    waits         fresh, or switch   fresh or ask   ask            ask when silent; → suspect after 3
 //  suspect   stay          → direct           ask there      stay           ask all; → failed after SUSPECT_FOR
 //  failed    → probing (1) → direct           → probing      stay           → probing at retryAt
 //  stopped   stay          → direct           → probing      stay           —
@@ -56,7 +56,7 @@ export type PathState =
       readonly heardAt: Millis;
       /** When user data last went out or came in; minus infinity: not on this path yet. */
       readonly activeAt: Millis;
-      /** User data went out then, and nothing authentic came since. */
+      /** User data went out then, or wanted to, and nothing authentic came since. */
       readonly unansweredAt: Millis | undefined;
       /** PINGs sent since it was last heard, and when the last one left. */
       readonly asked: number;
@@ -116,6 +116,8 @@ export function stepPath(peer: PeerPath, event: PathEvent, now: Millis): PathSte
     case "wanted":
       if (peer.state.name === "dormant") return probe(peer, now);
       if (peer.state.name === "failed" && now >= peer.state.triedAt + (RETRY_INTERVALS[0] ?? 0)) return probe(peer, now);
+      // Packets may wait for a session, and its handshake get no answer: as if they had been sent.
+      if (peer.state.name === "direct") return { peer: { ...peer, state: awaiting(peer.state, now) }, effects: [] };
       return { peer, effects: [] };
 
     case "candidates":
@@ -265,6 +267,11 @@ function withTraffic(peer: PeerPath, traffic: Extract<PathEvent, { type: "traffi
   const waiting = dataSentAt > heardState.heardAt ? dataSentAt : undefined;
   const unansweredAt = heardState.unansweredAt ?? waiting;
   return { ...peer, state: { ...heardState, unansweredAt, activeAt: Math.max(state.activeAt, dataSentAt, dataReceivedAt) } };
+}
+
+/** User data goes out, or wants to. */
+function awaiting(state: Direct, now: Millis): Direct {
+  return { ...state, unansweredAt: state.unansweredAt ?? now, activeAt: Math.max(state.activeAt, now) };
 }
 
 /** Something authentic came over the path. */

@@ -37,9 +37,9 @@ export interface HostNetwork {
   applyLink(plan: LinkPlan): Promise<void>;
   /**
    * Undoes whatever the journal says was changed and not yet undone: by this process, or by one that was killed. Idempotent;
-   * what cannot be undone stays in the journal and is told by the MeshError.
+   * what cannot be undone stays in the journal and is told by the MeshError. Returns what was undone, as commands that do it.
    */
-  undo(): Promise<void>;
+  undo(): Promise<readonly string[]>;
   /** Calls back with a new view after addresses or routes changed. Returns a function that stops the watch. */
   watch(exceptDevice: string, onChange: (view: HostView) => void): () => void;
 }
