@@ -3,7 +3,7 @@
  * exit code, and nothing half-made left.
  */
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -163,7 +163,7 @@ test("its device put down, renamed or stripped is as it was within seconds; dele
     assert.equal(await hostState(a.host), before);
     const { code, stderr } = await a.mesh(["status"]);
     assert.equal(code, 4);
-    explains(stderr, { says: /not running/, hints: /mesh up/ });
+    explains(stderr, { says: /not running\. It ended by itself: the packet engine stopped: TUN device: it was deleted/, hints: /mesh up/ });
     await a.up();
     await untilPingsPass(b, a);
   });
@@ -178,6 +178,20 @@ test("a second agent on the same state, from another host of the same disk", { s
     await refusesAndKeeps(second, ["up"], { code: 1, says: /running already|already/, hints: /mesh / });
     await refusesAndKeeps(second, ["init", NETWORK], { code: 1, says: /already/, hints: /mesh / });
     assert.equal(first.pid(), pid);
+    assert.deepEqual((await first.status()).health, []);
+
+    const before = await hostState(first.host);
+    rmSync(agentFiles(first.stateDir, NETWORK).socket);
+    for (const command of ["up", "clean"]) {
+      const { code, stderr } = await first.mesh([command]);
+      assert.equal(code, 1, stderr);
+      explains(stderr, { says: new RegExp(`without its socket, as process ${pid}`), hints: new RegExp(`kill ${pid}`) });
+    }
+    assert.equal(first.pid(), pid);
+    assert.equal(await hostState(first.host), before);
+    process.kill(pid ?? 0, "SIGTERM");
+    await until("it has ended", async () => first.pid() === undefined || "it runs");
+    await first.up();
     assert.deepEqual((await first.status()).health, []);
   });
 });

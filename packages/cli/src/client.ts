@@ -3,6 +3,7 @@ import { connect } from "node:net";
 import { type ApiCall, EVENTS_PATH, type EventView, errorShape, eventShape, ShapeError } from "@mesh/core/api";
 import { MeshError, meshErrorOf } from "@mesh/core/errors";
 import { findServingProcess } from "./find-process.ts";
+import { lastFailure } from "./last-failure.ts";
 
 /** `import` of node:http also loads the runtime's WebSocket, 40 ms that no call needs (nodejs/node#59686); this does not. */
 const { request: httpRequest } = process.getBuiltinModule("node:http");
@@ -182,8 +183,10 @@ function connectionError(cause: unknown, agent: Agent): MeshError {
   const { socket } = agent;
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
   if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTDIR") {
+    const failure = agent.log === undefined ? undefined : lastFailure(agent.log);
+    const ended = failure === undefined ? "" : ` It ended by itself: ${failure.replace(/\.$/, "")}.`;
     const options = { hint: "Start it with: mesh up", cause };
-    return new MeshError("agent/not-running", "The agent of this network is not running.", { socket }, options);
+    return new MeshError("agent/not-running", `The agent of this network is not running.${ended}`, { socket }, options);
   }
   if (code === "EACCES" || code === "EPERM") {
     const options = { hint: 'Run this as root (sudo mesh …), or become a member of the group "mesh".', cause };

@@ -17,6 +17,8 @@ import {
 // Byte layouts shared with the addon. Each is described once, in C++: table, endpoint and exceptions in
 // native/binding.cc, counters and stamps in native/engine/stats.h. Numbers are little-endian.
 
+/** errno(3) */
+const EBADFD = 77;
 const ROUTE_BYTES = 20;
 const EXCEPTION_HEAD_BYTES = 48;
 const COUNTER_BLOCK_WORDS = 16;
@@ -87,12 +89,17 @@ function decodeException(records: Uint8Array, view: DataView, at: number): Datap
     case 2:
       return { type: "session-confirmed", slot, localIndex: view.getUint32(at + 40, true) };
     case 3:
-      return { type: "engine-failed", reason: `${new TextDecoder().decode(payload)}: ${getSystemErrorName(-slot)}` };
+      return { type: "engine-failed", reason: `${new TextDecoder().decode(payload)}: ${failureOf(slot)}` };
     case 4:
       return { type: "traffic-resumed" };
     default:
       throw new TypeError(`the addon reports an exception of an unknown kind: ${records[at + 4]}`);
   }
+}
+
+/** What a device's errno says; of EBADFD, which a TUN device that was deleted answers, Node does not know the name. */
+function failureOf(errno: number): string {
+  return errno === EBADFD ? "it was deleted" : getSystemErrorName(-errno);
 }
 
 export function readTraffic(stats: BigUint64Array, slot: PeerSlot): PeerTraffic {

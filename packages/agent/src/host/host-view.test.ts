@@ -51,7 +51,10 @@ const IPV6_LINKS = [
       { local: "fe80::1", prefixlen: 64, scope: "link" },
     ],
   },
+  { ifname: "mesh1", addr_info: [{ local: "fd12::1", prefixlen: 128, scope: "global", noprefixroute: true }] },
 ];
+/** For a link of another kind iproute2 prints an empty object. */
+const TUNNELS = [{}, { ifname: "mesh0" }, { ifname: "mesh1" }];
 const IPV6_ROUTES = [
   { type: "unicast", dst: "default", gateway: "fe80::99", dev: "eth0", flags: [] },
   { type: "unicast", dst: "2001:db8::/64", dev: "eth0", flags: [] },
@@ -61,7 +64,7 @@ const IPV6_ROUTES = [
 ];
 
 async function observe(hasIpv6: boolean): Promise<HostView> {
-  const shown = { "-4": [IPV4_LINKS, IPV4_ROUTES], "-6": [IPV6_LINKS, IPV6_ROUTES] } as const;
+  const shown = { "-4": [IPV4_LINKS, IPV4_ROUTES, TUNNELS], "-6": [IPV6_LINKS, IPV6_ROUTES, TUNNELS] } as const;
   const asked: string[] = [];
   const view = await observeHost(
     {

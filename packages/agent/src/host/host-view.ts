@@ -26,27 +26,28 @@ export async function observeHost(
 ): Promise<HostView> {
   const families = options.hasIpv6 ? ([4, 6] as const) : ([4] as const);
   const views = await Promise.all(families.map((family) => observeFamily(ip, family)));
-  const isOutside = (entry: { readonly device: string }): boolean => entry.device !== options.exceptDevice;
+  // An address inside a tunnel, another mesh's or another VPN's, is no place to reach this host at from outside.
+  const tunnels = new Set([options.exceptDevice, ...views.flatMap((view) => view.tunnels)]);
   return {
-    addresses: sorted(views.flatMap((view) => view.addresses).filter(isOutside)),
-    routes: sorted(views.flatMap((view) => view.routes).filter(isOutside)),
+    addresses: sorted(views.flatMap((view) => view.addresses).filter(({ device }) => !tunnels.has(device))),
+    routes: sorted(views.flatMap((view) => view.routes).filter(({ device }) => device !== options.exceptDevice)),
   };
 }
 
-async function observeFamily(ip: Pick<IpCommand, "batch">, family: 4 | 6): Promise<HostView> {
-  const outcome = await ip.batch([`-${family}`, "-details", "-json"], ["address show", "route show table main"]);
+/** Asked for IPv6, `address show` does not say what kind a link is of. */
+async function observeFamily(ip: Pick<IpCommand, "batch">, family: 4 | 6): Promise<HostView & { readonly tunnels: readonly string[] }> {
+  const outcome = await ip.batch([`-${family}`, "-details", "-json"], ["address show", "route show table main", "link show type tun"]);
   if (!outcome.ok) throw commandFailed(outcome, "read the host's addresses and routes");
-  const [links = [], routes = []] = parseShown(outcome.output);
+  const [links = [], routes = [], tunnels = []] = parseShown(outcome.output);
   return {
     addresses: (links as readonly ShownLink[]).flatMap(linkAddresses),
     routes: (routes as readonly ShownRoute[]).flatMap((route) => hostRoutes(route, family)),
+    tunnels: (tunnels as readonly ShownLink[]).flatMap(({ ifname }) => ifname ?? []),
   };
 }
 
-function linkAddresses(link: ShownLink): readonly HostAddress[] {
-  const { ifname: device, addr_info: shown = [] } = link;
-  // An address inside a tunnel, another mesh's or another VPN's, is no place to reach this host at from outside.
-  if (device === undefined || device === "lo" || link.linkinfo?.info_kind === "tun") return [];
+function linkAddresses({ ifname: device, addr_info: shown = [] }: ShownLink): readonly HostAddress[] {
+  if (device === undefined || device === "lo") return [];
   return shown.flatMap((address) => {
     const ip = parseIp(address.local ?? "");
     if (ip === undefined || !isUsable(address) || LOCAL_ONLY.some((prefix) => prefixContains(prefix, ip))) return [];

@@ -9,7 +9,6 @@ export interface ShownLink {
   readonly mtu?: number;
   readonly flags?: readonly string[];
   readonly inet6_addr_gen_mode?: string;
-  readonly linkinfo?: { readonly info_kind?: string };
   readonly addr_info?: readonly ShownAddress[];
 }
 
