@@ -1,5 +1,6 @@
 import { open } from "node:fs/promises";
 import { hostname } from "node:os";
+import { dirname } from "node:path";
 import { api, METRICS_PATH, type RoutesView, type StatusView } from "@mesh/core/api";
 import type { AgentFiles } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
@@ -67,7 +68,9 @@ async function renderReport({ network, agent, files, host, now, redact }: Report
     [status.value?.network.id, status.value?.self.id, ...(status.value?.peers ?? []).map(({ id }) => id)].filter((id) => id !== undefined),
   );
   const whole = sections.map(([title, body]) => `==== ${title}\n${body.trimEnd()}\n`).join("\n");
-  return maskSecrets(whole, { publicIds, secretFiles: await secretFiles(files) });
+  // People's names stand in paths.
+  const shown = redact ? whole.replaceAll(dirname(files.directory), "(state directory)") : whole;
+  return maskSecrets(shown, { publicIds, secretFiles: await secretFiles(files) });
 }
 
 /** Exactly one of the two is there. */

@@ -4,6 +4,9 @@ import { isIPv4, isIPv6 } from "node:net";
 const PRIVATE4 = /^(?:0|10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])|2(?:2[4-9]|[345]\d))\./;
 const PRIVATE6 = /^(?:::1?$|f[cd]|fe[89ab]|ff)/i;
 
+/** Fields and labels whose values are words of ours: a node that is called like one is not named there. */
+const OURS: ReadonlySet<string> = new Set(["level", "time", "part", "component", "monitor", "via", "state", "role", "backend", "type"]);
+
 /** Replaces public addresses and names, each by the same word wherever it stands. */
 export class Redactor {
   readonly #names: ReadonlyMap<string, string>;
@@ -32,7 +35,8 @@ export class Redactor {
     if (typeof value === "string") return this.text(value);
     if (Array.isArray(value)) return value.map((entry) => this.json(entry));
     if (typeof value !== "object" || value === null) return value;
-    return Object.fromEntries(Object.entries(value).map(([key, entry]) => [this.#withoutAddresses(key), this.json(entry)]));
+    const entries = Object.entries(value).map(([key, entry]) => [this.#withoutAddresses(key), OURS.has(key) ? entry : this.json(entry)]);
+    return Object.fromEntries(entries);
   }
 
   /** In lines that are JSON each; one that is not is text. */
@@ -51,7 +55,10 @@ export class Redactor {
 
   /** In Prometheus' format: the values of labels. */
   metrics(text: string): string {
-    return text.replace(/"([^"]*)"/g, (_, value: string) => `"${this.text(value)}"`);
+    return text.replace(
+      /(\w+)="([^"]*)"/g,
+      (_, label: string, value: string) => `${label}="${OURS.has(label) ? value : this.text(value)}"`,
+    );
   }
 
   #withoutNames(text: string): string {

@@ -1,18 +1,23 @@
-import { type AddressPlan, address4, address6 } from "../address/address-plan.ts";
+import { type AddressPlan, subnet4, subnet6 } from "../address/address-plan.ts";
+import { parseIp } from "../address/ip.ts";
+import { prefixContains } from "../address/prefix.ts";
 import { MeshError } from "../errors.ts";
 import { type NodeId, parseNodeId } from "../ids/node-id.ts";
 import type { Member } from "../membership/membership.ts";
 
-/** A member other than `self`, by name, address or id (whole, or its first 8 digits or more); throws a MeshError when there is none. */
-export function findMember(
+type Findable = Pick<Member, "id" | "name"> & { readonly certificate: Pick<Member["certificate"], "number"> };
+
+/** A member other than `self`, by name, by any address of its subnets, or by id (whole, or its first 8 digits or more); throws a MeshError when there is none. */
+export function findMember<M extends Findable>(
   target: string,
-  among: { readonly members: ReadonlyMap<NodeId, Member>; readonly plan: AddressPlan; readonly self: NodeId },
-): Member {
+  among: { readonly members: ReadonlyMap<NodeId, M>; readonly plan: AddressPlan; readonly self: NodeId },
+): M {
   const { members, plan, self } = among;
-  const found = [...members.values()].find(({ id, name, certificate }) => {
-    if (target === name || parseNodeId(target) === id) return true;
-    if (/^[0-9a-f]{8,63}$/.test(target) && id.startsWith(target)) return true;
-    return target === address4(plan, certificate.number) || target === address6(plan, certificate.number);
+  const ip = parseIp(target);
+  const found = [...members.values()].find(({ id, name, certificate: { number } }) => {
+    if (ip !== undefined) return [subnet4(plan, number), subnet6(plan, number)].some((subnet) => prefixContains(subnet, ip));
+    if (target.toLowerCase() === name.toLowerCase() || parseNodeId(target) === id) return true;
+    return /^[0-9a-f]{8,63}$/.test(target) && id.startsWith(target);
   });
   const hint = "`mesh peers` lists the names and addresses of all nodes.";
   if (found === undefined)

@@ -216,7 +216,11 @@ function health(parts: ViewParts, own: Member | undefined, { now, guard, unwritt
       hint: isCutOff ? "Check this host's network." : "Changes in the network reach this node only when a link is up again.",
     });
   }
-  if (silent.length > 0) notes.push({ level: "warning", text: `${silent.length} of ${others} peers: ${named(silent)}` });
+  if (silent.length > 0)
+    notes.push({
+      level: "warning",
+      text: `${silent.length} of ${others} peers ${silent.length === 1 ? "is" : "are"} silent: ${named(silent)}`,
+    });
   const withoutUdp = peersOf(parts).flatMap(({ id, name }) => (links.has(id) && isUnreached(parts.peers.peer(id)) ? [name] : []));
   if (withoutUdp.length > 0)
     notes.push({
