@@ -23,7 +23,16 @@ import {
   type ViewSources,
 } from "@mesh/core/node";
 import { nodeCrypto, nodeRandom } from "@mesh/core/node-crypto";
-import { type Clock, type ControlPlane, type HostView, type Millis, parseEndpoint, type Store, seconds } from "@mesh/core/ports";
+import {
+  type Clock,
+  type ControlPlane,
+  type HostView,
+  type Millis,
+  parseEndpoint,
+  type Store,
+  type StoreDocument,
+  seconds,
+} from "@mesh/core/ports";
 import type { Logger } from "pino";
 import { openApiServer } from "./api/api-server.ts";
 import { becomeMember } from "./become-member.ts";
@@ -81,7 +90,9 @@ export async function startAgent(options: AgentOptions): Promise<void> {
     if (order.command === "clean") await shutdown.stop("mesh clean");
   } catch (error) {
     channel.failed(error);
-    await shutdown.fail(error);
+    // Who is told to end while it starts has not failed.
+    if (shutdown.signal.aborted && !shutdown.hasFailed) await shutdown.stop("told to while it started");
+    else await shutdown.fail(error);
   }
 }
 
@@ -110,7 +121,7 @@ interface Running {
 
 class Agent {
   readonly #parts: Parts;
-  readonly #commands = new Map<number, (result: CommandResult) => void>();
+  readonly #commands = new Map<number, { readonly type: NodeCommand["type"]; readonly resolve: (result: CommandResult) => void }>();
   #running: Running | undefined;
   #lastCommand = 0;
   /** Of the latest plan. */
@@ -201,7 +212,7 @@ class Agent {
       store,
       clock,
       onDurable: (id) => driver.dispatch({ type: "persisted", id }),
-      onFailed: (error) => this.#unwritten(error),
+      onFailed: (document, error) => this.#unwritten(document, error),
     });
     const control = await openControlPlane({
       seed: documents.identity,
@@ -221,6 +232,8 @@ class Agent {
     this.#running = { node, driver, data, control, host, writes };
     shutdown.add("node", async () => {
       driver.dispatch({ type: "stopping", isWanted: !shutdown.hasFailed });
+      // A goodbye waits for a write that may never come.
+      if (writes.trouble !== undefined) this.#stopped.resolve();
       await this.#stopped.promise;
       await writes.close().finally(() => driver.stop());
     });
@@ -357,10 +370,13 @@ class Agent {
   }
 
   /** Nothing is promised that is not durable: who waits for a command hears why, and an end waits for no goodbye. */
-  #unwritten(error: unknown): void {
+  #unwritten(document: StoreDocument, error: unknown): void {
     const { log, shutdown } = this.#parts;
     log.error({ err: error }, "this node's state cannot be written; it is tried again");
-    if (error instanceof MeshError) for (const resolve of this.#commands.values()) resolve({ type: "failed", error });
+    // What was learnt of others is nobody's promise.
+    if (document === "records") return;
+    if (error instanceof MeshError)
+      for (const { type, resolve } of this.#commands.values()) if (type !== "ping") resolve({ type: "failed", error });
     if (shutdown.signal.aborted) this.#stopped.resolve();
   }
 
@@ -379,7 +395,7 @@ class Agent {
     const { driver } = this.#serving();
     const id = ++this.#lastCommand;
     const { promise, resolve } = Promise.withResolvers<CommandResult>();
-    this.#commands.set(id, resolve);
+    this.#commands.set(id, { type: command.type, resolve });
     driver.dispatch({ type: "command", id, command });
     return promise;
   }
@@ -437,7 +453,7 @@ class Agent {
       case "persist":
         return writes.write(effect.document, effect.bytes, effect.id);
       case "command-result":
-        this.#commands.get(effect.id)?.(effect.result);
+        this.#commands.get(effect.id)?.resolve(effect.result);
         this.#commands.delete(effect.id);
         return;
       case "log":

@@ -17,6 +17,11 @@ for (const [what, lines, reason] of [
   ["a failure behind much else", [serving, ...Array<string>(2_000).fill(undone), fatal], "the packet engine stopped"],
   ["an earlier run's failure", [fatal, serving], undefined],
   ["a wanted end", [fatal, serving, '{"level":"info","msg":"stopping"}', undone], undefined],
+  [
+    "an error after a wanted end",
+    [serving, '{"level":"info","msg":"stopping"}', '{"level":"fatal","err":{"message":"x"},"msg":"error while stopping"}'],
+    undefined,
+  ],
   ["what is no log", ["Error: something", "{", "null"], undefined],
 ] as const)
   test(`${what}: ${reason ?? "nothing"}`, () => {

@@ -7,7 +7,7 @@ const MAX_BYTES = 65_536;
 export function lastFailure(log: string): string | undefined {
   for (const line of endOf(log).split("\n").toReversed()) {
     const { level, msg, err } = parse(line);
-    if (level === "fatal") return err?.message;
+    if (level === "fatal" && msg === "stopping after an error") return err?.message;
     if (msg === "serving" || msg === "stopping") return undefined;
   }
   return undefined;

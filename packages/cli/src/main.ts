@@ -40,8 +40,7 @@ const surroundings: Surroundings = {
   },
 };
 
-const exitCode = await run(process.argv.slice(2), surroundings);
-process.exitCode ??= exitCode;
+process.exitCode = await run(process.argv.slice(2), surroundings);
 
 /** systemd gives a unit 90 s to start; what takes longer has gone wrong. */
 async function runCommand(command: string, args: readonly string[]): Promise<CommandOutcome> {
@@ -57,9 +56,8 @@ async function runCommand(command: string, args: readonly string[]): Promise<Com
 function outputOf(stream: NodeJS.WriteStream): Output {
   // `mesh peers | head -1` ends the reader early, and that is nobody's error. A full disk is one.
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") return;
-    if (stream !== process.stderr) process.stderr.write(`mesh: The output could not be written: ${error.code ?? error.message}.\n`);
-    process.exitCode = 1;
+    if (error.code === "EPIPE" || stream === process.stderr) return;
+    process.stderr.write(`mesh: The output could not be written: ${error.code ?? error.message}.\n`, () => process.exit(1));
   });
   return {
     isTerminal: stream.isTTY === true,

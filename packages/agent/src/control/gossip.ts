@@ -85,7 +85,8 @@ export function recordGossip(topic: string): (components: GossipSubComponents) =
       IPColocationFactorWeight: 0,
       // By default one broken promise, a laptop that slept, drops a peer from the mesh.
       behaviourPenaltyThreshold: 6,
-      behaviourPenaltyDecay: 0.5,
+      // Each BLAME_DECAY_INTERVAL: halved each second.
+      behaviourPenaltyDecay: 0.001,
       // By default every second, which wakes an idle agent for nothing.
       decayInterval: BLAME_DECAY_INTERVAL,
       topics: { [topic]: BLAME },

@@ -13,7 +13,7 @@
  * | no     | one or more        | kept: the other side wants it                                       |
  *
  * Other endpoints are dialled at once too; when they change again within 10 s, at the next attempt.
- * A connection that is not usable after 8 s is closed, and so is one that leaves a ping unanswered for 10 s; each gets one every 10 s.
+ * A connection that is not usable after 8 s is closed, and so is one that leaves a ping unanswered for 16 s; each gets one every 10 s.
  * When the host's network changed, or the host slept:
  *
  *   what is not linked       → is dialled at once
@@ -64,8 +64,10 @@ export const PING_PATIENCE: Millis = 1_500;
 export const BESIDE_AFTER: Millis = 250;
 /** Between pings of every connection: its other end may be frozen, or gone without a word. A ping is 30 bytes each way and costs 0.1 ms. */
 export const PING_INTERVAL: Millis = 10_000;
-/** For the answer to one of these: several retransmissions by TCP. */
-export const PING_TIMEOUT: Millis = 10_000;
+/** For the answer to one of these: several retransmissions by TCP, and a megabyte that is on its way before it. */
+export const PING_TIMEOUT: Millis = 15_000;
+/** More, after a time that the host may have slept through: what came meanwhile is read first. */
+export const PING_GRACE: Millis = 1_000;
 /** Endpoints of one attempt: with 250 ms of head start each, the last begins after 2 s. */
 export const MAX_DIALLED_ENDPOINTS = 8;
 
@@ -226,7 +228,7 @@ export class Links {
     this.#cancelPings = clock.at(clock.now() + PING_INTERVAL, () => {
       this.#cancelPings = undefined;
       const connections = [...this.#peers.values()].flatMap((peer) => [...peer.connections]);
-      for (const connection of connections) void this.#closeIfSilent(connection, PING_TIMEOUT);
+      for (const connection of connections) void this.#closeIfSilent(connection, [PING_TIMEOUT, PING_GRACE]);
       if (connections.length > 0) this.#pingLater();
     });
   }
@@ -234,14 +236,20 @@ export class Links {
   async #check(connection: MemberConnection): Promise<void> {
     if (this.#pinged.has(connection)) return;
     this.#pinged.add(connection);
-    await this.#closeIfSilent(connection, PING_PATIENCE);
+    await this.#closeIfSilent(connection, [PING_PATIENCE]);
     this.#pinged.delete(connection);
   }
 
   /** Never rejects. Silence alone is a dead connection: a reset came from the other side, and is reported when it was the connection's. */
-  async #closeIfSilent(connection: MemberConnection, timeout: Millis): Promise<void> {
-    const limit = { clock: this.#options.clock, timeout, signal: this.#closing.signal };
-    const failure = await withDeadline(limit, (signal) => connection.ping(signal)).catch((error: unknown) => error);
+  async #closeIfSilent(connection: MemberConnection, waits: readonly Millis[]): Promise<void> {
+    const { signal } = this.#closing;
+    const answer = connection.ping(signal);
+    answer.catch(() => {});
+    let failure: unknown;
+    for (const timeout of waits) {
+      failure = await withDeadline({ clock: this.#options.clock, timeout, signal }, () => answer).catch((error: unknown) => error);
+      if (!(failure instanceof DeadlineError)) return;
+    }
     if (!(failure instanceof DeadlineError) || this.#peers.get(connection.node)?.connections.has(connection) !== true) return;
     this.#silent.add(connection);
     connection.abort("it does not answer");

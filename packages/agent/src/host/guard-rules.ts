@@ -45,7 +45,7 @@ export function guardScript(plan: GuardPlan): string {
 export function isOurTable(objects: NftObjects, index?: number): boolean {
   const rules = objects.flatMap(({ rule }) => (rule === undefined ? [] : [rule as { readonly comment?: unknown }]));
   const isMark = (comment: unknown): boolean =>
-    index === undefined ? typeof comment === "string" && comment.startsWith(markOf("")) : comment === markOf(index);
+    index === undefined ? comment === MARK || (typeof comment === "string" && comment.startsWith(markOf(""))) : comment === markOf(index);
   return rules.length === 0 || rules.some(({ comment }) => isMark(comment));
 }
 

@@ -87,9 +87,9 @@ describe("the journal's bytes", () => {
   });
 
   test("another version, another shape, an entry of another kind", () => {
-    for (const text of ['{"version":2,"entries":[]}', '{"version":1}', "[]", "null", '{"version":1,"entries":[{}]}', "7"])
+    for (const text of ['{"version":3,"entries":[]}', '{"version":2}', "[]", "null", '{"version":2,"entries":[{}]}', "7"])
       assert.equal(decodes(Buffer.from(text)), false, text);
-    const unknown = { version: 1, entries: [{ ...HERE, change: { kind: "qdisc", device: "mesh0" } }] };
+    const unknown = { version: 2, entries: [{ ...HERE, change: { kind: "qdisc", device: "mesh0" } }] };
     assert.throws(() => decodeJournal(Buffer.from(JSON.stringify(unknown))), /does not know \(number 1\)/);
   });
 
@@ -110,6 +110,7 @@ describe("the journal's bytes", () => {
       { ...CHANGES[4], path: "kernel/core_pattern" },
       { ...CHANGES[4], before: "1\n2" },
       { ...CHANGES[5], table: "x; flush ruleset" },
+      { ...CHANGES[5], index: "7" },
       { kind: "toString" },
     ];
     for (const change of bad) assert.equal(parseHostChange(change), undefined, JSON.stringify(change));

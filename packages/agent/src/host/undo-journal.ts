@@ -5,11 +5,11 @@ import { changeKey, type HostChange, parseHostChange } from "./host-change.ts";
 import type { HostPlace } from "./host-place.ts";
 
 /**
- * The journal is UTF-8 JSON: `{ "version": 1, "entries": [{ "boot", "netns", "change": {…} }] }`, oldest first. An entry is
+ * The journal is UTF-8 JSON: `{ "version": 2, "entries": [{ "boot", "netns", "change": {…} }] }`, oldest first. An entry is
  * written before its change is made and removed after it was undone, so that whatever happens in between, whoever reads
  * it next knows at least what was done.
  */
-const VERSION = 1;
+const VERSION = 2;
 
 /** The store's document "host", whole. */
 export interface JournalFile {
@@ -29,6 +29,7 @@ export class UndoJournal {
   readonly #log: Logger;
   #entries: readonly JournalEntry[] | undefined;
   #damage: MeshError | undefined;
+  #isAside = false;
 
   constructor(file: JournalFile, log: Logger) {
     this.#file = file;
@@ -87,7 +88,10 @@ export class UndoJournal {
 
   async #write(entries: readonly JournalEntry[]): Promise<void> {
     // What it says is still to be undone, by a person.
-    if (this.#damage !== undefined) this.#log.warn({ file: await this.#file.setAside() }, "the unreadable journal is kept");
+    if (this.#damage !== undefined && !this.#isAside) {
+      this.#log.warn({ file: await this.#file.setAside() }, "the unreadable journal is kept");
+      this.#isAside = true;
+    }
     await this.#file.write(encodeJournal(entries));
     this.#entries = entries;
     this.#damage = undefined;

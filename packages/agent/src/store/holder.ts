@@ -22,8 +22,11 @@ export async function holdStateDirectory(directory: string, proc = "/proc"): Pro
   const holder = await readHolder(path);
   if (holder !== undefined && holder.pid !== process.pid && (await isRunning(holder, proc))) throw heldBy(holder.pid, directory);
   const own = await describe(process.pid, proc);
-  if (own !== undefined) await writeFile(path, JSON.stringify(own), { mode: 0o600 });
-  return async () => await rm(path, { force: true });
+  // On a full disk the socket alone decides.
+  if (own !== undefined) await writeFile(path, JSON.stringify(own), { mode: 0o600 }).catch(() => {});
+  return async () => {
+    if ((await readHolder(path))?.pid === process.pid) await rm(path, { force: true });
+  };
 }
 
 async function readHolder(path: string): Promise<Holder | undefined> {

@@ -19,7 +19,12 @@ function scene() {
       written.push(`${clock.now()} ${document} ${bytes[0]}`);
     },
   };
-  const writes = new LastingWrites({ store, clock, onDurable: (id) => durable.push(id), onFailed: (error) => failed.push(error) });
+  const writes = new LastingWrites({
+    store,
+    clock,
+    onDurable: (id) => durable.push(id),
+    onFailed: (_document, error) => failed.push(error),
+  });
   return { clock, disk, written, durable, failed, writes };
 }
 
@@ -61,6 +66,16 @@ describe("lasting writes", () => {
     await clock.advance(0);
     await assert.rejects(writes.close(), FULL);
     await clock.advance(60_000);
-    assert.deepEqual([failed.length, clock.pending], [1, 0]);
+    assert.deepEqual([failed.length, clock.pending], [2, 0], "the last attempt is at the end");
+  });
+
+  it("ends well when there is room at the last attempt", async () => {
+    const { clock, disk, writes, written } = scene();
+    disk.isFull = true;
+    writes.write("records", Uint8Array.of(7), 0);
+    await clock.advance(3_000);
+    disk.isFull = false;
+    await writes.close();
+    assert.deepEqual(written, ["3000 records 7"]);
   });
 });

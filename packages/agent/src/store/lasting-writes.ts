@@ -10,7 +10,7 @@ interface LastingWritesOptions {
   /** The write of this id, and every earlier one of its document, survives a loss of power. */
   onDurable(id: number): void;
   /** It did not work, and is tried again; whoever waits for it should know. */
-  onFailed(error: unknown): void;
+  onFailed(document: StoreDocument, error: unknown): void;
 }
 
 interface Latest {
@@ -46,11 +46,18 @@ export class LastingWrites {
     this.#attempt(document, latest);
   }
 
-  /** After the attempts that are under way; there are no more. Throws the trouble that is left. */
+  /** After a last attempt for what is not durable; there are no more. Throws the trouble that is left. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const { cancelRetry } of this.#latest.values()) cancelRetry();
-    await this.#lastAttempt;
+    for (const [document, latest] of this.#latest) {
+      latest.cancelRetry();
+      if (this.#troubles.has(document)) this.#attempt(document, latest);
+    }
+    let last: Promise<void> | undefined;
+    while (last !== this.#lastAttempt) {
+      last = this.#lastAttempt;
+      await last;
+    }
     if (this.trouble !== undefined) throw this.trouble;
   }
 
@@ -69,7 +76,7 @@ export class LastingWrites {
   #failed(document: StoreDocument, latest: Latest, error: unknown): void {
     const { clock, onFailed } = this.#options;
     this.#troubles.set(document, asMeshError(error));
-    onFailed(error);
+    onFailed(document, error);
     if (this.#isClosed || this.#latest.get(document) !== latest) return;
     latest.cancelRetry = clock.at(clock.now() + RETRY_AFTER, () => this.#attempt(document, latest));
   }

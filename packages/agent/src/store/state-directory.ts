@@ -1,10 +1,13 @@
 import { constants } from "node:fs";
-import { access, chmod, mkdir, rm, stat } from "node:fs/promises";
+import { access, chmod, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { STATE_FILES } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import { diskFiles } from "./state-files.ts";
 import { writeFailure } from "./write-failure.ts";
+
+/** Behind the name of a state file that could not be read. */
+export const ASIDE = ".damaged";
 
 /** Anyone but the owner may write. */
 const WRITABLE_BY_OTHERS = 0o022;
@@ -48,9 +51,12 @@ export async function discardMembership(directory: string): Promise<void> {
   for (const file of Object.values(membership)) await diskFiles.remove(join(directory, file));
 }
 
-/** Removes a state directory that holds no membership, or one that has ended. */
+/** Removes a state directory that holds no membership, or one that has ended; what was set aside for a person to look at stays. */
 export async function discardStateDirectory(directory: string): Promise<void> {
-  await rm(directory, { recursive: true, force: true });
+  const names = await readdir(directory).catch(() => []);
+  const discarded = names.filter((name) => !name.includes(ASIDE));
+  if (discarded.length === names.length) return await rm(directory, { recursive: true, force: true });
+  for (const name of discarded) await rm(join(directory, name), { recursive: true, force: true });
 }
 
 async function checkOwner(directory: string): Promise<void> {

@@ -4,7 +4,7 @@ import { MeshError } from "@mesh/core/errors";
 import type { Store, StoreDocument } from "@mesh/core/ports";
 import { frameDocument, MAX_DOCUMENT_BYTES, unframeDocument } from "./document-frame.ts";
 import { DocumentWriter, freshPath } from "./document-writer.ts";
-import { makeStateDirectory } from "./state-directory.ts";
+import { ASIDE, makeStateDirectory, stateDirectoryExists } from "./state-directory.ts";
 import { diskFiles, type StateFiles } from "./state-files.ts";
 import { writeFailure } from "./write-failure.ts";
 
@@ -56,7 +56,8 @@ export class FileStore implements Store {
 
   async setAside(document: StoreDocument): Promise<string> {
     const path = this.#path(document);
-    const aside = `${path}.damaged`;
+    let aside = `${path}${ASIDE}`;
+    for (let n = 2; await stateDirectoryExists(aside); n++) aside = `${path}${ASIDE}-${n}`;
     try {
       await this.#files.rename(path, aside);
       await this.#files.syncDirectory(this.#directory);

@@ -47,7 +47,12 @@ async function renderReport({ network, agent, files, host, now, redact }: Report
     answerOf<RoutesView>(() => callAgent(api.routes, {}, agent)),
     answerOf<string>(() => fetchText(METRICS_PATH, agent)),
   ]);
-  const log = await lastLogLines(files);
+  const publicIds = new Set(
+    [status.value?.network.id, status.value?.self.id, ...(status.value?.peers ?? []).map(({ id }) => id)].filter((id) => id !== undefined),
+  );
+  const known = { publicIds, secretFiles: await secretFiles(files) };
+  // Before names are replaced: one of them could break a key apart.
+  const log = maskSecrets(await lastLogLines(files), known);
   const redactor = redact ? new Redactor([...namesIn(network, status.value), ...namesInLog(log)]) : undefined;
   const text = (value: string): string => redactor?.text(value) ?? value;
   const json = ({ value, error }: Answer<unknown>): string =>
@@ -64,13 +69,10 @@ async function renderReport({ network, agent, files, host, now, redact }: Report
     ...views.map(([name, view]) => [`/proc/net/${name}`, text(view)] as const),
     ["log", redactor?.lines(log) ?? log],
   ];
-  const publicIds = new Set(
-    [status.value?.network.id, status.value?.self.id, ...(status.value?.peers ?? []).map(({ id }) => id)].filter((id) => id !== undefined),
-  );
   const whole = sections.map(([title, body]) => `==== ${title}\n${body.trimEnd()}\n`).join("\n");
   // People's names stand in paths.
   const shown = redact ? whole.replaceAll(dirname(files.directory), "(state directory)") : whole;
-  return maskSecrets(shown, { publicIds, secretFiles: await secretFiles(files) });
+  return maskSecrets(shown, known);
 }
 
 /** Exactly one of the two is there. */
@@ -96,7 +98,7 @@ function namesIn(network: string, status: StatusView | undefined): readonly (rea
 
 /** Nodes that are gone by now, and all of them when no agent answers. */
 function namesInLog(log: string): readonly (readonly [string, string])[] {
-  const names = log.split("\n").flatMap((line) => /"name":"((?:[^"\\]|\\.)+)"/.exec(line)?.[1] ?? []);
+  const names = [...log.matchAll(/"name":"([a-z0-9-]{1,63})"/g)].flatMap(([, name]) => name ?? []);
   return [...new Set(names)].map((name) => ["node", name] as const);
 }
 

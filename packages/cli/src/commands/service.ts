@@ -46,7 +46,8 @@ export async function installService(options: ServiceOptions): Promise<ServiceVi
   await systemctl(host, ["daemon-reload"]);
   const isRunning = await isServed(socket);
   await systemctl(host, isRunning ? ["enable", unit] : ["enable", "--now", unit]);
-  const changeable = (await changeableByOthers(runtime)) ?? (await changeableByOthers(host.command));
+  const places = await Promise.all([runtime, host.command, program.entry].map((place) => changeableByOthers(place).catch(() => undefined)));
+  const changeable = places.find((place) => place !== undefined);
   return { version: 1, network, unit, file, outcome: isRunning ? "enabled" : "started", ...(changeable !== undefined && { changeable }) };
 }
 

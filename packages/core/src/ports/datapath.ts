@@ -134,7 +134,7 @@ export const CONTACT_FOR: Millis = 180_000;
  * KNOCK_AGAIN_FOR after they were turned away, as a peer does (three attempts of a handshake are 15 s); …
  */
 export const STRANGERS: { readonly burst: number; readonly perSecond: number } = { burst: 1_000, perSecond: 250 };
-export const STRANGERS_AGAIN: { readonly burst: number; readonly perSecond: number } = { burst: 500, perSecond: 250 };
+export const STRANGERS_AGAIN: { readonly burst: number; readonly perSecond: number } = { burst: 500, perSecond: 500 };
 export const KNOCK_AGAIN_FOR: Millis = 15_000;
 /** … and for handshakes with a valid cookie, of which a host with an IPv6 /48 can show those of 65,536 sources: 10 % of a core. */
 export const STRANGERS_HANDSHAKES: { readonly burst: number; readonly perSecond: number } = { burst: 200, perSecond: 200 };

@@ -41,7 +41,7 @@ inline constexpr uint32_t kMaxSources = 4'096;
 inline constexpr uint64_t kCookieSecretForMs = 120'000;
 
 inline constexpr Rate kStrangers{1'000, 250};
-inline constexpr Rate kStrangersAgain{500, 250};
+inline constexpr Rate kStrangersAgain{500, 500};
 inline constexpr Rate kStrangersHandshakes{200, 200};
 inline constexpr uint64_t kKnockAgainForMs = 15'000;
 inline constexpr uint64_t kContactForMs = 180'000;
