@@ -71,7 +71,7 @@ const REFUSALS: Readonly<Record<string, { readonly says: RegExp; refuse(state: s
 };
 
 for (const [what, { says, refuse, relent }] of Object.entries(REFUSALS))
-  test(`a state directory whose disk becomes ${what} under a running agent ends it with a word, and it comes back as who it was`, {
+  test(`a state directory whose disk becomes ${what} under a running agent is said, stops nothing but promises, and it comes back as who it was`, {
     skip: skip || (chattr === undefined && "needs chattr"),
   }, async (t) => {
     await withLab(t, routedCore([HOST]), async (lab) => {
@@ -86,8 +86,13 @@ for (const [what, { says, refuse, relent }] of Object.entries(REFUSALS))
         refuse(stateDir);
         const { code } = await agent.mesh(["invite"]);
         assert.notEqual(code, 0, "an invite that is not durable is none");
+        const [trouble] = (await agent.status()).health;
+        assert.equal(trouble?.level, "error");
+        assert.match(trouble?.text ?? "", says);
+        await agent.mesh(["down"]);
         await until("it ends", async () => agent.pid() === undefined || "it runs", 10_000);
         await deviceGone(now);
+        assertSame(now(), before);
         const log = readFileSync(join(stateDir, "test", "agent.log"), "utf8");
         // On a full disk the log may have had no room either.
         if (what !== "full") assert.match(log, says);
