@@ -63,10 +63,8 @@ export class StockSide {
         this.#log += text;
       });
     }
-    await until("wireguard-go serves wg", async () => {
-      const { code, stderr } = await this.host.run("wg", ["show", device]);
-      return code === 0 || stderr;
-    });
+    // Not asked with wg: one that is refused, as between bind and listen, removes the socket (ipc-uapi-unix.h).
+    await until("wireguard-go serves wg", async () => this.#log.includes("UAPI listener started") || this.#log);
     // Not by standard input: that is a socket pair, and wg opens its argument as a file.
     const file = join(this.host.labDirectory, `${device}.key`);
     await writeFile(file, configuration(this.#options), { mode: 0o600 });
