@@ -62,7 +62,7 @@ export async function followEvents(agent: Agent, { signal, onEvents }: FollowOpt
     if (signal.aborted) return;
     if (cause instanceof MeshError) throw cause;
     if (beginning.signal.aborted) throw await unanswered(timeout, agent, cause);
-    throw connectionError(cause, agent);
+    throw await connectionError(cause, agent);
   } finally {
     clearTimeout(limit);
   }
@@ -116,7 +116,7 @@ async function exchange(call: Pick<OpenCall, "method" | "path">, body: string, a
   } catch (cause) {
     if (cause instanceof MeshError) throw cause;
     if (signal.aborted) throw await unanswered(timeout, agent, cause);
-    throw connectionError(cause, agent);
+    throw await connectionError(cause, agent);
   }
 }
 
@@ -179,11 +179,11 @@ async function unanswered(timeout: number, agent: Agent, cause?: unknown): Promi
   );
 }
 
-function connectionError(cause: unknown, agent: Agent): MeshError {
+async function connectionError(cause: unknown, agent: Agent): Promise<MeshError> {
   const { socket } = agent;
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
   if (code === "ENOENT" || code === "ECONNREFUSED" || code === "ENOTDIR") {
-    const failure = agent.log === undefined ? undefined : lastFailure(agent.log);
+    const failure = agent.log === undefined ? undefined : await lastFailure(agent.log);
     const ended = failure === undefined ? "" : ` It ended by itself: ${failure.replace(/\.$/, "")}.`;
     const options = { hint: "Start it with: mesh up", cause };
     return new MeshError("agent/not-running", `The agent of this network is not running.${ended}`, { socket }, options);

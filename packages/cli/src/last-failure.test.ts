@@ -24,10 +24,10 @@ for (const [what, lines, reason] of [
   ],
   ["what is no log", ["Error: something", "{", "null"], undefined],
 ] as const)
-  test(`${what}: ${reason ?? "nothing"}`, () => {
+  test(`${what}: ${reason ?? "nothing"}`, async () => {
     const log = join(directory, "agent.log");
     writeFileSync(log, lines.join("\n"));
-    assert.equal(lastFailure(log), reason);
+    assert.equal(await lastFailure(log), reason);
   });
 
-test("no log: nothing", () => assert.equal(lastFailure(join(directory, "none")), undefined));
+test("no log: nothing", async () => assert.equal(await lastFailure(join(directory, "none")), undefined));

@@ -10,8 +10,13 @@ export interface HostPlace {
 
 /** `proc` is /proc. */
 export async function readPlace(proc: string): Promise<HostPlace> {
-  const [boot, netns] = await Promise.all([readFile(`${proc}/sys/kernel/random/boot_id`, "utf8"), readlink(`${proc}/self/ns/net`)]);
-  return { boot: boot.trim(), netns };
+  const [boot, netns] = await Promise.all([readBoot(proc), readlink(`${proc}/self/ns/net`)]);
+  return { boot, netns };
+}
+
+/** The kernel's id of this boot. */
+export async function readBoot(proc: string): Promise<string> {
+  return (await readFile(`${proc}/sys/kernel/random/boot_id`, "utf8")).trim();
 }
 
 /** Does any process live in the network namespace, or has `ip netns` a name for it? */

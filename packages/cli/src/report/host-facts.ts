@@ -1,7 +1,8 @@
-import { open, readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { arch, availableParallelism, hostname, release, totalmem, version } from "node:os";
 import { join } from "node:path";
 import { type AgentFiles, STATE_FILES } from "@mesh/core/config";
+import { endOfFile } from "../file-end.ts";
 import type { Host } from "../surroundings.ts";
 
 /** Lines of the log that are taken, and the most they are looked for in. */
@@ -49,29 +50,11 @@ export async function secretFiles({ directory }: AgentFiles): Promise<readonly U
 
 /** The end of the log, from both of its files. */
 export async function lastLogLines({ log }: AgentFiles): Promise<string> {
-  const newer = await endOf(log);
+  const newer = await endOfFile(log, LOG_BYTES);
   const lines = newer.split("\n");
-  const older = lines.length > LOG_LINES ? [] : (await endOf(`${log}.1`)).split("\n");
+  const older = lines.length > LOG_LINES ? [] : (await endOfFile(`${log}.1`, LOG_BYTES)).split("\n");
   const last = [...older, ...lines].filter((line) => line !== "").slice(-LOG_LINES);
   return last.length === 0 ? "There is none, or it cannot be read." : last.join("\n");
-}
-
-async function endOf(path: string): Promise<string> {
-  try {
-    const file = await open(path, "r");
-    try {
-      const { size } = await file.stat();
-      const start = Math.max(0, size - LOG_BYTES);
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(Math.min(size, LOG_BYTES)), 0, Math.min(size, LOG_BYTES), start);
-      const text = buffer.toString("utf8", 0, bytesRead);
-      // What the beginning was cut from is no line.
-      return start === 0 ? text : text.slice(text.indexOf("\n") + 1);
-    } finally {
-      await file.close();
-    }
-  } catch {
-    return "";
-  }
 }
 
 /** `name` and text of each view; without those that hold addresses when `withAddresses` is false. */

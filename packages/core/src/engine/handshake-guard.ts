@@ -20,6 +20,19 @@ import { type Endpoint, formatEndpoint } from "../address/endpoint.ts";
 import { BoundedMap } from "../bytes/bounded-map.ts";
 import type { Crypto, Random } from "../crypto/crypto.ts";
 import { XCHACHA_NONCE_BYTES } from "../crypto/xchacha20-poly1305.ts";
+import {
+  CONTACT_FOR,
+  COOKIE_SECRET_FOR,
+  DATAGRAMS_PER_SOURCE,
+  HANDSHAKE_LOAD,
+  HANDSHAKES_PER_SOURCE,
+  KNOCK_AGAIN_FOR,
+  MAX_SOURCES,
+  STRANGERS,
+  STRANGERS_AGAIN,
+  STRANGERS_HANDSHAKES,
+  UNDER_LOAD_FOR,
+} from "../ports/datapath.ts";
 import { cookieKey, createCookieReply, makeCookie } from "../session/cookie.ts";
 import { hasMac1, hasMac2, mac1Key } from "../session/macs.ts";
 import type { Millis } from "../time/millis.ts";
@@ -47,6 +60,23 @@ export interface GuardLimits {
   readonly contactFor: Millis; // CONTACT_FOR
   readonly strangers: StrangerLimits;
 }
+
+export const GUARD_LIMITS: GuardLimits = {
+  handshakeLoad: HANDSHAKE_LOAD,
+  underLoadFor: UNDER_LOAD_FOR,
+  handshakesPerSource: HANDSHAKES_PER_SOURCE,
+  datagramsPerSource: DATAGRAMS_PER_SOURCE,
+  maxSources: MAX_SOURCES,
+  cookieSecretFor: COOKIE_SECRET_FOR,
+  contactFor: CONTACT_FOR,
+  strangers: {
+    datagrams: STRANGERS,
+    cookies: STRANGERS,
+    again: STRANGERS_AGAIN,
+    handshakes: STRANGERS_HANDSHAKES,
+    knockAgainFor: KNOCK_AGAIN_FOR,
+  },
+};
 
 export interface HandshakeGuardOptions {
   readonly crypto: Crypto;

@@ -27,32 +27,21 @@
 import type { Endpoint } from "../address/endpoint.ts";
 import type { Crypto, Random } from "../crypto/crypto.ts";
 import {
-  CONTACT_FOR,
-  COOKIE_SECRET_FOR,
-  DATAGRAMS_PER_SOURCE,
   DATAPATH_COUNTERS,
   type DatapathCounter,
   type DatapathCounters,
   type DatapathException,
   type DatapathSession,
   type ForwardingTable,
-  HANDSHAKE_LOAD,
-  HANDSHAKES_PER_SOURCE,
-  KNOCK_AGAIN_FOR,
   MAX_PEERS,
-  MAX_SOURCES,
   type PeerSlot,
   type PeerTraffic,
-  STRANGERS,
-  STRANGERS_AGAIN,
-  STRANGERS_HANDSHAKES,
-  UNDER_LOAD_FOR,
 } from "../ports/datapath.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 import { datagramKind } from "../wire/datagram-kind.ts";
 import { AllowedIps } from "./allowed-ips.ts";
 import { EnginePeer, NO_TRAFFIC } from "./engine-peer.ts";
-import { type GuardLimits, HandshakeGuard } from "./handshake-guard.ts";
+import { GUARD_LIMITS, HandshakeGuard } from "./handshake-guard.ts";
 import { readInnerHeader } from "./inner-header.ts";
 import { STAGED_FOR, Staging } from "./staging.ts";
 import { readTransportHeader, TRANSPORT_MIN_BYTES } from "./transport-message.ts";
@@ -80,23 +69,6 @@ export interface PacketEngineOptions {
 
 const SESSION_WANTED_INTERVAL: Millis = seconds(1);
 const KEEPALIVE = new Uint8Array();
-
-const GUARD_LIMITS: GuardLimits = {
-  handshakeLoad: HANDSHAKE_LOAD,
-  underLoadFor: UNDER_LOAD_FOR,
-  handshakesPerSource: HANDSHAKES_PER_SOURCE,
-  datagramsPerSource: DATAGRAMS_PER_SOURCE,
-  maxSources: MAX_SOURCES,
-  cookieSecretFor: COOKIE_SECRET_FOR,
-  contactFor: CONTACT_FOR,
-  strangers: {
-    datagrams: STRANGERS,
-    cookies: STRANGERS,
-    again: STRANGERS_AGAIN,
-    handshakes: STRANGERS_HANDSHAKES,
-    knockAgainFor: KNOCK_AGAIN_FOR,
-  },
-};
 
 /** Peers, sessions, table and what waits. Calls that name no peer, and keys and tables that cannot be, throw RangeError. */
 export class PacketEngine {

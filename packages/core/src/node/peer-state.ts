@@ -4,22 +4,25 @@ import type { PeerPath } from "../path/path-monitor.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 
 /** Serf's words for what the path and the control link tell together. */
-export function peerState({ state }: PeerPath, isLinked: boolean): PeerState {
-  switch (state.name) {
+export function peerState(path: PeerPath, isLinked: boolean): PeerState {
+  switch (path.state.name) {
     case "direct":
       return "alive";
     case "suspect":
       return "suspect";
     case "failed":
-      return isLinked ? "suspect" : "failed";
     case "probing":
-      if (state.failedAt !== undefined) return isLinked ? "suspect" : "failed";
-      return isLinked ? "alive" : "unknown";
     case "dormant":
+      if (isUnreached(path)) return isLinked ? "suspect" : "failed";
       return isLinked ? "alive" : "unknown";
     case "stopped":
       return "left";
   }
+}
+
+/** No path was found to it, and since then none. */
+export function isUnreached({ state }: PeerPath): boolean {
+  return state.name === "failed" || (state.name === "probing" && state.failedAt !== undefined);
 }
 
 /** A receiver that has nothing to say sends a keepalive after 10 s; with its way back and the stamps of two ends this long is too long. */

@@ -6,12 +6,11 @@ import type { MeshError } from "../errors.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { Member, Membership } from "../membership/membership.ts";
 import type { Trust } from "../membership/trust.ts";
-import type { PeerPath } from "../path/path-monitor.ts";
 import type { PeerSlot, PeerTraffic } from "../ports/datapath.ts";
 import { prefixesOf } from "../routing/compile-table.ts";
 import type { Millis } from "../time/millis.ts";
 import type { Counters } from "./counters.ts";
-import { isUnheardInTunnel, pathText, peerState } from "./peer-state.ts";
+import { isUnheardInTunnel, isUnreached, pathText, peerState } from "./peer-state.ts";
 import type { Peers } from "./peers.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 
@@ -221,7 +220,10 @@ function health(parts: ViewParts, own: Member | undefined, { now, guard, unwritt
       level: "warning",
       text: `${silent.length} of ${others} peers ${silent.length === 1 ? "is" : "are"} silent: ${named(silent)}`,
     });
-  const withoutUdp = peersOf(parts).flatMap(({ id, name }) => (links.has(id) && isUnreached(parts.peers.peer(id)) ? [name] : []));
+  const withoutUdp = peersOf(parts).flatMap(({ id, name }) => {
+    const path = parts.peers.peer(id)?.path;
+    return links.has(id) && path !== undefined && isUnreached(path) ? [name] : [];
+  });
   if (withoutUdp.length > 0)
     notes.push({
       level: "warning",
@@ -245,12 +247,6 @@ function named(notes: readonly string[]): string {
 
 /** Silent peers that the health tail names; `mesh peers` shows all. */
 const MAX_NAMED = 3;
-
-/** No path was found to it for a while. */
-function isUnreached(peer: { readonly path: PeerPath } | undefined): boolean {
-  const state = peer?.path.state;
-  return state?.name === "failed" || (state?.name === "probing" && state.failedAt !== undefined);
-}
 
 /** Peers that should answer and do not, each with what is known. */
 function silentPeers(parts: ViewParts, now: Millis): readonly string[] {

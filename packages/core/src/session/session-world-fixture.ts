@@ -3,9 +3,9 @@ import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
 import { equalBytes } from "../bytes/bytes.ts";
 import type { AgreementKey, Crypto } from "../crypto/crypto.ts";
-import { type GuardLimits, HandshakeGuard } from "../engine/handshake-guard.ts";
+import { GUARD_LIMITS, type GuardLimits, HandshakeGuard } from "../engine/handshake-guard.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
-import { type Millis, minutes, seconds } from "../time/millis.ts";
+import { type Millis, seconds } from "../time/millis.ts";
 import { INITIATION_TYPE } from "../wire/handshake-message.ts";
 import type { SessionEffect, SessionEvent, SessionKeys, SessionSlot, TrafficStamps } from "./session-event.ts";
 import { SessionTable } from "./session-table.ts";
@@ -21,22 +21,7 @@ const TICK: Millis = seconds(2);
 const STEADY_AGE: Millis = seconds(115);
 const WALL: Millis = 1_700_000_000_000;
 /** Of a guard that is under load from its first message on. */
-export const LOAD_LIMITS: GuardLimits = {
-  handshakeLoad: { burst: 0, perSecond: 0 },
-  underLoadFor: seconds(1),
-  handshakesPerSource: { burst: 5, perSecond: 20 },
-  datagramsPerSource: { burst: 200, perSecond: 100 },
-  maxSources: 64,
-  cookieSecretFor: minutes(2),
-  contactFor: minutes(3),
-  strangers: {
-    datagrams: { burst: 1_000, perSecond: 1_000 },
-    cookies: { burst: 1_000, perSecond: 1_000 },
-    again: { burst: 500, perSecond: 500 },
-    handshakes: { burst: 200, perSecond: 200 },
-    knockAgainFor: 15_000,
-  },
-};
+export const LOAD_LIMITS: GuardLimits = { ...GUARD_LIMITS, handshakeLoad: { burst: 0, perSecond: 0 }, maxSources: 64 };
 const NO_TRAFFIC: TrafficStamps = { dataSentAt: 0, dataReceivedAt: 0, authenticatedSentAt: 0, authenticatedReceivedAt: 0, sendCounter: 0 };
 
 export interface Wire {

@@ -1,6 +1,7 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { MeshError } from "@mesh/core/errors";
+import { readBoot } from "./host-place.ts";
 
 /**
  * Whose process a state directory is in use by: `{ "pid", "boot", "startedAt" }`. The socket decides between two starters and is gone
@@ -48,13 +49,10 @@ async function isRunning(holder: Holder, proc: string): Promise<boolean> {
 /** undefined: no such process, or one that is dead and not yet waited for. */
 async function describe(pid: number, proc: string): Promise<Holder | undefined> {
   try {
-    const [boot, stat] = await Promise.all([
-      readFile(`${proc}/sys/kernel/random/boot_id`, "utf8"),
-      readFile(`${proc}/${pid}/stat`, "latin1"),
-    ]);
+    const [boot, stat] = await Promise.all([readBoot(proc), readFile(`${proc}/${pid}/stat`, "latin1")]);
     // The second field is the program's name, in brackets, and may hold anything.
     const [state, ...fields] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    return state === "Z" || state === "X" ? undefined : { pid, boot: boot.trim(), startedAt: fields[18] ?? "" };
+    return state === "Z" || state === "X" ? undefined : { pid, boot, startedAt: fields[18] ?? "" };
   } catch {
     return undefined;
   }
