@@ -168,7 +168,8 @@ void knocks_are_known_again_for_a_while() {
   }
   uint32_t by_chance = 0;
   for (Source source = 2; source < 500'000; source++) by_chance += knocks->is_again(source, kStart);
-  CHECK(by_chance < 10);
+  // One in 32,768 of those that meet another's cell: 3 to be expected, and more than 25 once in 10^14 runs.
+  CHECK(by_chance < 25);
 }
 
 // A guard with a key, what it says, and the last reply.
