@@ -4,18 +4,18 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { findCommand } from "../prepare-host.ts";
 import { until } from "./lab/agent.ts";
-import { labRefusal } from "./lab/lab.ts";
+import { type LabHost, labRefusal } from "./lab/lab.ts";
 import { capturedDatagrams } from "./wireguard/captured-datagrams.ts";
 import { SOURCES } from "./wireguard/flood.ts";
 import { type End, INNER, outerEndpoint, type Pair, PORTS, withPair } from "./wireguard/pair.ts";
 import { allInOrder, ping, pingInVain } from "./wireguard/ping.ts";
 
 /** What takes time with a stock WireGuard peer: cookies under a flood, the rekey at 120 s, and a peer that moves. */
-const COMMANDS = ["wireguard-go", "wg", "ping", "tcpdump"];
+const COMMANDS = ["wireguard-go", "wg", "ping", "tcpdump", "nft"];
 const missing = COMMANDS.filter((command) => findCommand(command) === undefined);
 const skip: string | false =
   labRefusal() ??
-  ((missing.length > 0 && `missing: ${missing.join(", ")} (apt-get install wireguard-go wireguard-tools iputils-ping tcpdump)`) ||
+  ((missing.length > 0 && `missing: ${missing.join(", ")} (apt-get install wireguard-go wireguard-tools iputils-ping tcpdump nftables)`) ||
     (!existsSync("/dev/net/tun") && "/dev/net/tun is missing"));
 
 /** Message sizes of the WireGuard whitepaper, section 5.4. */
@@ -66,6 +66,7 @@ describe("with a stock WireGuard peer, for long or under load", { skip, concurre
   test("the stock side is flooded: our initiation gets a cookie and, when it is repeated, its response", async (t) => {
     await withPair(t, { knowing: ["ours"], others: ["flood"] }, async (pair) => {
       await flood(pair, "stock");
+      await untilCookiesLeave(pair.stock.host);
       const messages = await handshakesUntilPinged(pair, "ours");
       assert.deepEqual(messages.slice(0, 4), ["ours 148", "stock 64", "ours 148", "stock 92"]);
       assert.deepEqual(await ping(pair.ours.host, INNER.stock.v4, { count: 20 }), allInOrder(20));
@@ -76,6 +77,7 @@ describe("with a stock WireGuard peer, for long or under load", { skip, concurre
   test("the stock side is flooded and initiates: our response gets a cookie, and the answer to its next initiation is taken", async (t) => {
     await withPair(t, { knowing: ["stock"], others: ["flood"] }, async (pair) => {
       await flood(pair, "stock");
+      await untilCookiesLeave(pair.stock.host);
       const messages = await handshakesUntilPinged(pair, "stock");
       assert.deepEqual(messages.slice(0, 5), ["stock 148", "ours 92", "stock 64", "stock 148", "ours 92"]);
       assert.deepEqual(await ping(pair.stock.host, INNER.ours.v4, { count: 20 }), allInOrder(20));
@@ -131,6 +133,16 @@ async function flood({ lab, publicKeys }: Pair, target: End): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     child.stdout?.once("data", () => resolve());
     child.once("exit", (code) => reject(new Error(`the flood ended with ${code}`)));
+  });
+}
+
+/** Until then the stock side, which counts what waits for it, may not have noticed the flood. */
+async function untilCookiesLeave(host: LabHost): Promise<void> {
+  const rules = `table inet cookies { counter sent {}\n chain out { type filter hook output priority 0; udp length ${8 + COOKIE_REPLY} counter name sent; }\n}`;
+  assert.equal((await host.run("nft", ["-f", "-"], { input: rules })).code, 0);
+  await until("the stock side sends cookies", async () => {
+    const { stdout } = await host.run("nft", ["list", "counter", "inet", "cookies", "sent"]);
+    return Number(/packets (\d+)/.exec(stdout)?.[1]) > 400 || stdout;
   });
 }
 
