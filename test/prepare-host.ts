@@ -21,7 +21,7 @@ export interface MissingTool {
 }
 
 const TOOLS: readonly HostTool[] = [
-  { need: "engine", commands: ["g++", "clang++"], debianPackage: "g++", why: "compiles the packet engine" },
+  { need: "engine", commands: ["g++", "clang++"], debianPackage: "g++", why: "compiles the packet engine, and wires for the lab" },
   { need: "network", commands: ["ip"], debianPackage: "iproute2", why: "makes the network namespaces and links" },
   { need: "firewall", commands: ["nft"], debianPackage: "nftables", why: "makes the NATs and cuts links" },
   { need: "firewall", commands: ["iptables-nft"], debianPackage: "iptables", why: "makes foreign firewall rules to get along with" },

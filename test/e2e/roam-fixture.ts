@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { agentFiles } from "@mesh/core/config";
 import { type MeshAgent, meshAgent, untilAllAlive } from "./lab/agent.ts";
 import type { Lab } from "./lab/lab.ts";
+import { PingWatch } from "./lab/ping-watch.ts";
 import { mustRun } from "./lab/run-command.ts";
 
 export const ROAMING_HOSTS: readonly string[] = ["host-a", "host-b"];
@@ -28,8 +29,6 @@ const WATCHED = 12_000;
 const LOOK = 200;
 /** Milliseconds between changes: a host that moves more often tells its endpoints together, once in 10 s. */
 export const REST_BETWEEN_CHANGES = 11_000;
-/** Seconds between pings. */
-const PING_INTERVAL = 0.05;
 const NETWORK = "roam";
 
 export class RoamingMesh {
@@ -56,22 +55,18 @@ export class RoamingMesh {
   async change(kind: Change): Promise<Outage> {
     const target = (await this.stays.peers()).find(({ name }) => name === this.roams.name);
     if (target === undefined) throw new Error("the host that roams is not a peer");
-    const ping = this.stays.host.spawn("ping", ["-D", "-n", "-O", "-i", String(PING_INTERVAL), "-W", "2", target.address4]);
-    let printed = "";
-    ping.stdout?.on("data", (text: Buffer) => {
-      printed += text.toString();
-    });
+    const ping = new PingWatch(this.stays.host, target.address4);
     await sleep(500);
     if (kind === "address") await this.#replaceAddress();
     else await this.#replaceInterface();
     const changedAt = Date.now();
     const outage = (): Outage => ({
-      traffic: sinceChange(repliesAfter(printed, changedAt), changedAt),
+      traffic: sinceChange(ping.repliesTo(changedAt), changedAt),
       gossip: sinceChange(this.#logged("gossip delivers", target.id, changedAt), changedAt),
       record: sinceChange(this.#logged("records received", target.id, changedAt), changedAt),
     });
     while (Object.values(outage()).includes(undefined) && Date.now() < changedAt + WATCHED) await sleep(LOOK);
-    ping.kill("SIGINT");
+    ping.stop();
     return outage();
   }
 
@@ -135,14 +130,6 @@ export class RoamingMesh {
 function sinceChange(times: readonly number[], changedAt: number): number | undefined {
   const first = times[0];
   return first === undefined ? undefined : first - changedAt;
-}
-
-/** When pings that were sent after the change were answered; `ping -D` says when, and how long it took. */
-function repliesAfter(printed: string, changedAt: number): readonly number[] {
-  return [...printed.matchAll(/^\[(\d+\.\d+)\] \d+ bytes from .* time=([\d.]+) ms/gm)]
-    .map(([, at, took]) => ({ at: Number(at) * 1_000, sentAt: Number(at) * 1_000 - Number(took) }))
-    .filter(({ sentAt }) => sentAt > changedAt)
-    .map(({ at }) => at);
 }
 
 async function deviceOf({ host }: MeshAgent): Promise<string> {

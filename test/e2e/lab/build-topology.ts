@@ -1,5 +1,7 @@
 import { mustRun } from "./run-command.ts";
-import type { LinkEnd, NodeSpec, Topology } from "./topology.ts";
+import type { BridgeSpec, LinkEnd, LinkSpec, NodeSpec, Topology } from "./topology.ts";
+import type { WireEnd } from "./wire.ts";
+import { startWire } from "./wire.ts";
 
 /** Kernel settings of every node, below /proc/sys/net; set before there are devices, so that each is born with them. */
 const NODE_SETTINGS: Readonly<Record<string, string>> = {
@@ -8,6 +10,9 @@ const NODE_SETTINGS: Readonly<Record<string, string>> = {
   // An address survives its device going down, as IPv4's do: a link that is plugged in again is as it was.
   "ipv6/conf/default/keep_addr_on_down": "1",
 };
+
+/** Frames between ports of a bridge pass no rule: a switch knows no NAT. Absent where the kernel cannot do otherwise. */
+const BRIDGE_SETTINGS: readonly string[] = ["bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables"];
 
 const ROUTER_SETTINGS: Readonly<Record<string, string>> = {
   "ipv4/ip_forward": "1",
@@ -20,29 +25,70 @@ const ROUTER_SETTINGS: Readonly<Record<string, string>> = {
  */
 const FIRST_INDEX = 10;
 
-/** `namespaceOf` says what a node's namespace is called. Throws at the first command that fails, leaving what is there. */
-export async function buildTopology(topology: Topology, namespaceOf: (node: string) => string): Promise<void> {
+export interface BuildPlace {
+  /** What the namespace of a node is called, or of a wire. */
+  readonly namespaceOf: (name: string) => string;
+  /** Where wires have their sockets. */
+  readonly directory: string;
+}
+
+/** Throws at the first command that fails, leaving what is there. */
+export async function buildTopology(topology: Topology, place: BuildPlace): Promise<void> {
+  const { namespaceOf } = place;
   for (const node of topology.nodes) await addNode(node, namespaceOf(node.name));
-  for (const [n, { ends }] of topology.links.entries()) {
-    const [one, other] = ends;
-    const peer = ["peer", "name", other.device, "index", String(FIRST_INDEX + 2 * n + 1), "netns", namespaceOf(other.node)];
-    const index = ["index", String(FIRST_INDEX + 2 * n)];
-    await mustRun("ip", ["link", "add", one.device, ...index, "netns", namespaceOf(one.node), "type", "veth", ...peer]);
-    for (const end of ends) await ipBatch(namespaceOf(end.node), configureEnd(end));
+  for (const [n, link] of topology.links.entries()) {
+    await addLink(link, FIRST_INDEX + 2 * n, place);
+    for (const end of link.ends) await configureEnd(namespaceOf(end.node), end);
   }
   for (const node of topology.nodes) await ipBatch(namespaceOf(node.name), addRoutes(node));
 }
 
 async function addNode(node: NodeSpec, namespace: string): Promise<void> {
   await mustRun("ip", ["netns", "add", namespace]);
-  const settings = Object.entries({ ...NODE_SETTINGS, ...(node.kind === "router" ? ROUTER_SETTINGS : {}) });
-  const script = settings.map(([name, value]) => `echo ${value} > /proc/sys/net/${name}`).join(" && ");
-  await mustRun("ip", ["netns", "exec", namespace, "sh", "-c", script]);
-  await ipBatch(namespace, ["link set lo up"]);
+  const settings = Object.entries({ ...NODE_SETTINGS, ...(node.kind === "router" ? ROUTER_SETTINGS : {}), ...node.settings });
+  const script = settings.map(([name, value]) => `echo ${value} > /proc/sys/net/${name}`);
+  if (node.bridges !== undefined) {
+    script.push(...BRIDGE_SETTINGS.map((name) => `if [ -e /proc/sys/net/${name} ]; then echo 0 > /proc/sys/net/${name}; fi`));
+  }
+  await mustRun("ip", ["netns", "exec", namespace, "sh", "-c", script.join(" && ")]);
+  if (node.rules !== undefined) await mustRun("ip", ["netns", "exec", namespace, "nft", "-f", "-"], { input: node.rules });
+  await ipBatch(namespace, ["link set lo up", ...(node.bridges ?? []).flatMap(addBridge)]);
 }
 
-function configureEnd({ device, addresses }: LinkEnd): readonly string[] {
-  return [...addresses.map((address) => `address add ${address} dev ${device}`), `link set ${device} up`];
+function addBridge({ device, addresses }: BridgeSpec): readonly string[] {
+  return [`link add ${device} type bridge`, ...endCommands({ device, addresses })];
+}
+
+/** No node can be called like this. */
+function wireNamespace(link: string): string {
+  return `${link}.wire`;
+}
+
+/** Of all nodes and wires, by the names that `namespaceOf` takes. */
+export function namespacesOf({ nodes, links }: Topology): readonly string[] {
+  const wires = links.filter(({ wire }) => wire !== undefined);
+  return [...nodes.map(({ name }) => name), ...wires.map(({ name }) => wireNamespace(name))];
+}
+
+/** Makes the two devices; `index` is the first one's number, the second has the next. */
+async function addLink({ name, ends, wire }: LinkSpec, index: number, { namespaceOf, directory }: BuildPlace): Promise<void> {
+  const one: WireEnd = { namespace: namespaceOf(ends[0].node), device: ends[0].device, index };
+  const other: WireEnd = { namespace: namespaceOf(ends[1].node), device: ends[1].device, index: index + 1 };
+  if (wire !== undefined) {
+    return await startWire({ name, namespace: namespaceOf(wireNamespace(name)), directory, ends: [one, other], settings: wire });
+  }
+  const peer = ["peer", "name", other.device, "index", String(other.index), "netns", other.namespace];
+  await mustRun("ip", ["link", "add", one.device, "index", String(one.index), "netns", one.namespace, "type", "veth", ...peer]);
+}
+
+/** Gives a device that is in the namespace its addresses and bridge, and brings it up. */
+export async function configureEnd(namespace: string, end: Omit<LinkEnd, "node">): Promise<void> {
+  await ipBatch(namespace, endCommands(end));
+}
+
+function endCommands({ device, addresses, bridge }: Omit<LinkEnd, "node">): readonly string[] {
+  const port = bridge === undefined ? [] : [`link set ${device} master ${bridge}`];
+  return [...addresses.map((address) => `address add ${address} dev ${device}`), ...port, `link set ${device} up`];
 }
 
 function addRoutes(node: NodeSpec): readonly string[] {

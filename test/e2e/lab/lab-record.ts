@@ -11,15 +11,24 @@ export interface LabRecord {
   readonly namespaces: readonly string[];
   /** Temporary directory of the lab. */
   readonly directory: string;
+  /** Its name, when it stays until somebody closes it: its owner is then the first process of the machine. */
+  readonly kept?: string;
 }
 
 const RECORDS = "/run/mesh-lab";
 const PREFIX = "mesh-lab-";
+/** Of init, or of a container's main process: it lives as long as namespaces do. */
+const FIRST_PID = 1;
 /** Milliseconds that processes may take to die of SIGKILL before their namespace is removed without them. */
 const KILL_TIMEOUT = 3_000;
 
 export function namespacePrefix(id: string): string {
   return `${PREFIX}${id}-`;
+}
+
+/** The record of the same lab, to stay under this name. */
+export function keptRecord(record: LabRecord, kept: string): LabRecord {
+  return { ...record, ownerPid: FIRST_PID, ownerStartTicks: startTicks(FIRST_PID) ?? "", kept };
 }
 
 export function writeRecord(record: LabRecord): void {
@@ -73,11 +82,18 @@ export function removeLab(record: LabRecord): void {
 export function sweepLabs(): readonly string[] {
   const swept: string[] = [];
   for (const record of readRecords()) {
-    if (startTicks(record.ownerPid) === record.ownerStartTicks) continue;
+    if (startTicks(record.ownerPid) === record.ownerStartTicks && !isLost(record)) continue;
     removeLab(record);
     swept.push(record.id);
   }
   return swept;
+}
+
+/** A kept lab's record can outlive a reboot, its namespaces cannot; the first process looks the same afterwards. */
+function isLost({ kept, namespaces }: LabRecord): boolean {
+  if (kept === undefined) return false;
+  const existing = listNamespaces();
+  return !namespaces.some((name) => existing.includes(name));
 }
 
 export function listNamespaces(): readonly string[] {

@@ -1,19 +1,21 @@
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { cp, mkdir, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { findCommand } from "../../prepare-host.ts";
-import { buildTopology } from "./build-topology.ts";
+import { buildTopology, configureEnd, namespacesOf } from "./build-topology.ts";
 import type { LabRecord } from "./lab-record.ts";
-import { namespacePrefix, pidsIn, removeLab, signalAll, startTicks, sweepLabs, writeRecord } from "./lab-record.ts";
+import { keptRecord, namespacePrefix, pidsIn, removeLab, signalAll, startTicks, sweepLabs, writeRecord } from "./lab-record.ts";
 import { forgetLab, rememberLab } from "./open-labs.ts";
 import type { CommandOptions, CommandResult } from "./run-command.ts";
 import { exitOf, mustRun, runCommand } from "./run-command.ts";
 import type { LinkEnd, LinkSpec, Topology } from "./topology.ts";
+import type { WireChange, WireState } from "./wire.ts";
+import { changeWire } from "./wire.ts";
 
 export interface LabOptions {
   /** Names the directory that keeps what a failed test leaves; usually the test's name. */
@@ -25,6 +27,8 @@ export type CutKind = "silent" | "unplugged";
 
 /** Milliseconds that processes have to end on SIGTERM when a lab is closed; an agent undoes its changes in a fraction of it. */
 const TERM_TIMEOUT = 3_000;
+/** What a kept lab was made of, in its directory. */
+const TOPOLOGY_FILE = "topology.json";
 const ARTIFACTS: string = join(import.meta.dirname, "../../.artifacts");
 
 /** Why no lab can be opened here, as a sentence; undefined when one can. */
@@ -45,14 +49,14 @@ export async function openLab(topology: Topology, options: LabOptions): Promise<
     id,
     ownerPid: process.pid,
     ownerStartTicks: startTicks(process.pid) ?? "",
-    namespaces: topology.nodes.map(({ name }) => namespacePrefix(id) + name),
+    namespaces: namespacesOf(topology).map((name) => namespacePrefix(id) + name),
     directory: mkdtempSync(join(tmpdir(), namespacePrefix(id))),
   };
   rememberLab(record);
   writeRecord(record);
   const lab = new Lab(record, topology, options);
   try {
-    await buildTopology(topology, (node) => namespacePrefix(id) + node);
+    await buildTopology(topology, { namespaceOf: (node) => namespacePrefix(id) + node, directory: record.directory });
     return lab;
   } catch (error) {
     await lab.close();
@@ -60,10 +64,24 @@ export async function openLab(topology: Topology, options: LabOptions): Promise<
   }
 }
 
-/** A running topology. It goes with `close`, and in any case with this process. */
+/** A kept lab, by its record. It does not go with this process. */
+export function reopenLab(record: LabRecord): Lab {
+  return new Lab(record, readTopology(join(record.directory, TOPOLOGY_FILE)), { name: record.kept ?? record.id });
+}
+
+function readTopology(file: string): Topology {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as Topology;
+  } catch {
+    // Somebody has tidied up, but the lab can still be closed.
+    return { nodes: [], links: [] };
+  }
+}
+
+/** A running topology. It goes with `close`, and in any case with this process, unless it is kept. */
 export class Lab {
-  readonly #record: LabRecord;
-  readonly #topology: Topology;
+  #record: LabRecord;
+  #topology: Topology;
   readonly #options: LabOptions;
   readonly #hosts: ReadonlyMap<string, LabHost>;
   readonly #collectors: ((directory: string) => Promise<void>)[] = [];
@@ -85,6 +103,10 @@ export class Lab {
     return this.#record.directory;
   }
 
+  get topology(): Topology {
+    return this.#topology;
+  }
+
   /** Hosts and routers alike. */
   host(name: string): LabHost {
     const host = this.#hosts.get(name);
@@ -93,20 +115,42 @@ export class Lab {
   }
 
   async cut(link: string, kind: CutKind = "silent"): Promise<void> {
-    const { ends } = this.#link(link);
-    if (kind === "unplugged") await this.#ip(ends[1], ["link", "set", ends[1].device, "down"]);
+    const { ends, wire } = this.#link(link);
+    if (kind === "unplugged") {
+      await this.#ip(ends[1], ["link", "set", ends[1].device, "down"]);
+      if (wire !== undefined) await this.wire(link, { carrier: false });
+    } else if (wire !== undefined) await this.wire(link, { cut: true });
     else for (const end of ends) await this.#dropAll(end);
   }
 
   /** Undoes either kind of cut; does nothing to a link that is whole. */
   async heal(link: string): Promise<void> {
-    const { ends } = this.#link(link);
+    const { ends, wire } = this.#link(link);
+    if (wire !== undefined) await this.wire(link, { carrier: true, cut: false });
     for (const end of ends) {
       await this.#ip(end, ["link", "set", end.device, "up"]);
       await this.host(end.node).run("nft", ["delete", "table", "netdev", cutTable(end)]);
       // What was not answered meanwhile is asked again at once, not when the kernel's back-off ends.
       await this.#ip(end, ["neighbor", "flush", "dev", end.device]);
     }
+  }
+
+  /** Changes what a wire does, at once, and returns how both directions are then; without a change it only asks. */
+  async wire(link: string, change: WireChange = {}): Promise<readonly [WireState, WireState]> {
+    if (this.#link(link).wire === undefined) throw new RangeError(`${link} is a plain link: only a wire delays and loses`);
+    return await changeWire(this.directory, link, change);
+  }
+
+  /** Plugs the link's second end into another node; the first end loses its carrier and gets it back. */
+  async replug(link: string, end: LinkEnd): Promise<void> {
+    const old = this.#link(link);
+    const there = old.ends[1];
+    const { namespace } = this.host(end.node);
+    await this.#ip(there, ["link", "set", there.device, "down"]);
+    await this.#ip(there, ["link", "set", there.device, "netns", namespace, "name", end.device]);
+    await configureEnd(namespace, end);
+    const plugged: LinkSpec = { ...old, ends: [old.ends[0], end] };
+    this.#topology = { ...this.#topology, links: this.#topology.links.map((other) => (other === old ? plugged : other)) };
   }
 
   /** Records the packets at the first end of the link from now on; undefined where tcpdump is not installed. */
@@ -135,16 +179,39 @@ export class Lab {
     this.#collectors.push(collector);
   }
 
-  /** Keeps what explains a failure and returns where: addresses, routes and rules of each node, logs, captures, what collectors add. */
+  /** Keeps what explains a failure and returns where: addresses, routes and rules of each node, wires, logs, captures, what collectors add. */
   async collect(): Promise<string> {
     const directory = join(ARTIFACTS, `${this.#options.name.slice(0, 60).replaceAll(/[^a-z0-9]+/gi, "-")}-${this.id}`);
     await mkdir(directory, { recursive: true });
     for (const [name, host] of this.#hosts) await writeFile(join(directory, `${name}.network.txt`), await describeNetwork(host));
+    for (const { name, wire } of this.#topology.links) {
+      if (wire === undefined) continue;
+      const state = await this.wire(name).catch(String);
+      await writeFile(join(directory, `${name}.wire.json`), JSON.stringify(state, undefined, 2));
+    }
     for (const collector of this.#collectors) {
       await collector(directory).catch((error: unknown) => writeFile(join(directory, "not-collected.txt"), String(error), { flag: "a" }));
     }
     await cp(this.directory, join(directory, "files"), { recursive: true, filter: (from) => !/\.(?:sock|state|key)$/.test(from) });
     return directory;
+  }
+
+  /** Lets the lab outlive this process, under this name, until `reopenLab` and `close`. */
+  keep(name: string): void {
+    writeFileSync(join(this.directory, TOPOLOGY_FILE), JSON.stringify(this.#topology));
+    this.#record = keptRecord(this.#record, name);
+    writeRecord(this.#record);
+    forgetLab(this.id);
+  }
+
+  /** Whether the link is interrupted, in either way. */
+  async isCut(link: string): Promise<boolean> {
+    const { ends, wire } = this.#link(link);
+    const [, end] = ends;
+    const { stdout } = await this.host(end.node).run("ip", ["link", "show", "dev", end.device]);
+    if (!/[<,]UP[,>]/.test(stdout)) return true;
+    if (wire !== undefined) return (await this.wire(link)).some(({ settings }) => settings.cut);
+    return (await this.host(end.node).run("nft", ["list", "table", "netdev", cutTable(end)])).code === 0;
   }
 
   /** Ends every process in the lab and removes it. Takes 10 s at most and never throws for what it finds; a second call does nothing. */
@@ -160,7 +227,8 @@ export class Lab {
 
   #link(name: string): LinkSpec {
     const link = this.#topology.links.find((candidate) => candidate.name === name);
-    if (link === undefined) throw new RangeError(`no link ${name} in this lab`);
+    if (link === undefined)
+      throw new RangeError(`no link ${name} in this lab, only ${this.#topology.links.map((one) => one.name).join(", ")}`);
     return link;
   }
 
@@ -210,6 +278,11 @@ export class LabHost {
     this.labDirectory = record.directory;
     const ends = topology.links.flatMap(({ ends }) => ends).filter(({ node }) => node === name);
     this.#addresses = ends.flatMap(({ addresses }) => addresses.map((address) => address.split("/")[0] ?? address));
+  }
+
+  /** All that it was given, without prefix length. */
+  get addresses(): readonly string[] {
+    return this.#addresses;
   }
 
   /** Its first IPv4 address. */

@@ -1,4 +1,6 @@
-/** A small internet as data: nodes are network namespaces, links are veth pairs between them. */
+import type { WireSettings } from "./wire-settings.ts";
+
+/** A small internet as data: nodes are network namespaces, links are veth pairs between them, or wires. */
 export interface Topology {
   readonly nodes: readonly NodeSpec[];
   readonly links: readonly LinkSpec[];
@@ -10,6 +12,18 @@ export interface NodeSpec {
   /** A router forwards IPv4 and IPv6. */
   readonly kind: "host" | "router";
   readonly routes: readonly RouteSpec[];
+  /** More kernel settings, below /proc/sys/net. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** An nftables file, in force before the node has a link. */
+  readonly rules?: string;
+  readonly bridges?: readonly BridgeSpec[];
+}
+
+/** A switch inside a node, whose ports are the ends of links that name it. */
+export interface BridgeSpec {
+  readonly device: string;
+  /** With prefix length. */
+  readonly addresses: readonly string[];
 }
 
 export interface RouteSpec {
@@ -23,6 +37,8 @@ export interface LinkSpec {
   readonly name: string;
   /** The first end is where captures are taken; the second goes down when the link is unplugged. */
   readonly ends: readonly [LinkEnd, LinkEnd];
+  /** Makes the link a wire that delays and loses, instead of a veth pair. Needs a C++ compiler. */
+  readonly wire?: WireSettings;
 }
 
 export interface LinkEnd {
@@ -31,6 +47,8 @@ export interface LinkEnd {
   readonly device: string;
   /** With prefix length: `198.18.1.2/24`. */
   readonly addresses: readonly string[];
+  /** The bridge of that node that it is a port of. */
+  readonly bridge?: string;
 }
 
 /** How many hosts `routedCore` has numbers for. */
