@@ -75,7 +75,7 @@ const samples: readonly Sample[] = [
   },
   {
     rule: "membership, path and session do not see each other",
-    path: "packages/core/src/path/path-monitor.ts",
+    path: "packages/core/src/path/step-path.ts",
     breaks: 'import { step } from "../session/session.ts";',
     fault: /core\/path must not import core\/session/,
     keeps: 'import { encodeProbe } from "../wire/probe.ts";',

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { describe, test } from "node:test";
 import { openDatapath } from "@mesh/datapath";
 import { datapathSuite } from "@mesh/datapath/suite";
+import { behindRouter } from "./twin/behind-router.ts";
 import { type Backend, twoHosts } from "./twin/two-hosts.ts";
 
 const IN_OWN_NAMESPACE = "MESH_TEST_OWN_NAMESPACE";
@@ -22,6 +23,7 @@ if (process.getuid?.() !== 0) {
   for (const backend of ["native", "twin"] as const) {
     datapathSuite(backend, (options) => openDatapath({ ...options, backend }));
     describe(`${backend}: two hosts`, () => twoHosts(backend, backend));
+    describe(`${backend}: behind a router`, () => behindRouter(backend));
     describe(`${backend}: how a process ends`, () => endings(backend));
   }
 }
@@ -73,7 +75,7 @@ function trafficProgram(backend: Backend): string {
     execFileSync("ip", ["link", "set", "dev", "meshend0", "up"]);
     execFileSync("ip", ["addr", "add", "10.79.0.1/16", "dev", "meshend0"]);
     path.publishTable({ peers: [0], roaming: [], routes: [{ prefix: { ip: "10.79.1.0", length: 24 }, slot: 0 }] });
-    path.setEndpoint(0, { ip: "127.0.0.1", port: path.info.udpPort });
+    path.setWays(0, [{ endpoint: { ip: "127.0.0.1", port: path.info.udpPort } }]);
     const keys = { sendKey: new Uint8Array(32), receiveKey: new Uint8Array(32) };
     path.installSession({ ...keys, slot: 0, localIndex: 1, remoteIndex: 1, role: "initiator", expiresAt: path.now() + 60_000 });
     const socket = createSocket("udp4");

@@ -26,7 +26,7 @@ const BUILDS: readonly Build[] = [
   {
     sanitizer: "thread",
     flags: ["-DMESH_ONLY_THREADS"],
-    sources: [...engine, ...tests.filter((path) => ["main.cc", "engine_test.cc"].includes(basename(path)))],
+    sources: [...engine, ...tests.filter((path) => ["main.cc", "engine_test.cc", "way_test.cc"].includes(basename(path)))],
   },
 ];
 

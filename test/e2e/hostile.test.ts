@@ -174,7 +174,7 @@ async function whileLasts<Results extends readonly unknown[], Answer>(
 /** Whatever came by UDP and was refused, by whomever. */
 function hostileCount({ counters }: StatusView): number {
   const names = Object.keys(counters).filter((name) =>
-    /^(datapath\.(udp|handshake|source|exceptionsLost)|probe\.|udp\.|session\.(?!handshakeFailed))/.test(name),
+    /^(datapath\.(udp|handshake|source|relayN|relayO|exceptionsLost)|probe\.|udp\.|session\.(?!handshakeFailed))/.test(name),
   );
   return names.reduce((sum, name) => sum + (counters[name] ?? 0), 0);
 }

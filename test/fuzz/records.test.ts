@@ -35,7 +35,11 @@ const records: Readonly<Record<keyof typeof RECORD_KINDS | "unknown", readonly U
   network: [network.statementBytes],
   certificate: [admin, certificate],
   removal: [network.removal("root", "member"), network.removal("admin", "member", { signerCertificate: admin, isOut: false })],
-  endpoint: [network.endpoint("member", { udp, tcp: udp.slice(1) }), network.endpoint("member")],
+  endpoint: [
+    network.endpoint("member", { udp, tcp: udp.slice(1) }),
+    network.endpoint("member"),
+    network.endpoint("member", { isReachable: true, isRelay: true, homes: [idOf("a"), idOf("i")] }),
+  ],
   unknown: [signRecord(crypto, keyOf("member"), { kind: 77, subject: Uint8Array.of(1), sequence: 3, body: ["new", [[1], null]] })],
 };
 const someRecords = [network.statementBytes, certificate];
@@ -73,6 +77,7 @@ function recordTarget(kind: string, samples: readonly Uint8Array[]): FuzzTarget<
 /** Nodes that a record speaks of, besides its author. */
 function namedIn(content: RecordContent): readonly NodeId[] {
   if (content.type === "certificate") return [content.certificate.subject];
+  if (content.type === "endpoint") return content.endpoint.homes;
   return content.type === "removal" ? [content.removal.target] : [];
 }
 
@@ -100,6 +105,7 @@ const snapshot = {
   tcpPort: 443,
   stampsUntil: 1_790_000_000_000,
   hasLeft: false,
+  relayLimit: 100,
   ledger: {
     serial: 9,
     assignments: [{ node: idOf("a"), number: 17, generation: 3, certificate }],

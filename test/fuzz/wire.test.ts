@@ -4,6 +4,7 @@ import { decodeHello, encodeHello, type GossipHello } from "../../packages/agent
 import { decodeRecords, decodeSummary, encodeRecords, encodeSummary, SyncFault } from "../../packages/agent/src/control/record-sync.ts";
 import { frameDocument, unframeDocument } from "../../packages/agent/src/store/document-frame.ts";
 import type { Ip } from "../../packages/core/src/address/ip.ts";
+import type { RelayHeader } from "../../packages/core/src/address/way.ts";
 import { concatBytes } from "../../packages/core/src/bytes/bytes.ts";
 import { crypto, SampleNetwork } from "../../packages/core/src/membership/sample-network-fixture.ts";
 import { RecordSet } from "../../packages/core/src/records/record-set.ts";
@@ -14,10 +15,12 @@ import {
   decodeProbeFrame,
   encodeProbeBody,
   encodeProbeHeader,
+  MAX_OFFERED,
   PROBE_BODY_BYTES,
   type ProbeBody,
   type ProbeHeader,
 } from "../../packages/core/src/wire/probe.ts";
+import { encodeRelayHeader, type RelayLeg, unwrapRelayed, wrapRelayed } from "../../packages/core/src/wire/relay-header.ts";
 import { type FuzzTarget, fuzz } from "./fuzz-target.ts";
 import { byteKind, mutateBytes } from "./mutate-bytes.ts";
 
@@ -51,11 +54,22 @@ const bodies: readonly ProbeBody[] = [
   { type: "pong", transaction: fill(8, 2), observed: { ip: "192.0.2.1" as Ip, port: 65_535 }, delayMicros: 0xffff_ffff },
   { type: "pong", transaction: fill(8, 3), observed: { ip: "2001:db8::1" as Ip, port: 1 }, delayMicros: 0 },
 ];
+const offers: readonly ProbeBody[] = [0, 1, MAX_OFFERED].map((count) => ({
+  type: "offer",
+  isAnswer: count === 1,
+  reflexive: [],
+  own: Array.from({ length: count }, (_, i) => ({ ip: `192.0.2.${i + 1}` as Ip, port: 1 + i })),
+}));
+const [OFFER_KIND, OFFER_BYTES] = [3, 256];
+const relayHeader: RelayHeader = { from: 0x0102, to: 0xffff, pass: 0xfedc_ba98 };
+const relayed = (["to-relay", "from-relay"] as const).flatMap((leg) =>
+  [1, 1_400].map((length) => wrapRelayed(leg, relayHeader, fill(length, 7))),
+);
 
 const datagrams: readonly FuzzTarget<Uint8Array>[] = [
   {
     name: "kind of a datagram",
-    samples: [...handshakes.map(encodeHandshakeMessage), ...probes, Uint8Array.of(4, 0, 0, 0, ...fill(28, 1))],
+    samples: [...handshakes.map(encodeHandshakeMessage), ...probes, ...relayed, Uint8Array.of(4, 0, 0, 0, ...fill(28, 1))],
     read: (bytes) => {
       const kind = datagramKind(bytes);
       return kind === "unknown" ? undefined : kind;
@@ -88,6 +102,35 @@ const datagrams: readonly FuzzTarget<Uint8Array>[] = [
     make: (random) => {
       const bytes = new Uint8Array(PROBE_BODY_BYTES);
       bytes.set(mutateBytes(random, bodies.map(encodeProbeBody)).subarray(0, PROBE_BODY_BYTES));
+      return bytes;
+    },
+  },
+  {
+    name: "body of an offer",
+    samples: offers.map(encodeProbeBody),
+    // Of this size there are PINGs, too, with zeros behind.
+    read: (bytes) => (bytes[0] === OFFER_KIND ? taken(decodeProbeBody(bytes)) : undefined),
+    again: encodeProbeBody,
+    make: (random) => {
+      const bytes = new Uint8Array(OFFER_BYTES);
+      bytes.set(mutateBytes(random, offers.map(encodeProbeBody)).subarray(0, OFFER_BYTES));
+      bytes[0] = OFFER_KIND;
+      return bytes;
+    },
+  },
+  {
+    name: "relay header",
+    samples: relayed,
+    read: (bytes) => {
+      const leg = datagramKind(bytes);
+      const unwrapped = leg === "to-relay" || leg === "from-relay" ? unwrapRelayed(bytes) : undefined;
+      return unwrapped === undefined ? undefined : { leg, ...unwrapped };
+    },
+    again: ({ leg, header, datagram }: { readonly leg: RelayLeg; readonly header: RelayHeader; readonly datagram: Uint8Array }) =>
+      wrapRelayed(leg, header, datagram),
+    make: (random) => {
+      const bytes = mutateBytes(random, relayed);
+      bytes.set(encodeRelayHeader("to-relay", relayHeader).subarray(0, Math.min(4, bytes.length)));
       return bytes;
     },
   },

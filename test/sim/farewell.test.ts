@@ -29,7 +29,8 @@ runSeeds("a node that is stopped is left at once, not failed, and nobody looks f
   assert.ok(isLeft());
   for (const node of others)
     for (const effect of node.effects)
-      if (effect.type === "send-datagram") assert.notEqual(effect.to.ip, gone.ip, `${node.name} looks for a node that said goodbye`);
+      if (effect.type === "send-datagram")
+        assert.notEqual(effect.way.endpoint.ip, gone.ip, `${node.name} looks for a node that said goodbye`);
 
   gone.restart();
   const isAlive = (): boolean => others.every((node) => stateOf(node, gone) === "alive");

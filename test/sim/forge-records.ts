@@ -1,6 +1,6 @@
 import type { SimMesh, SimNode } from "@mesh/core/testing";
 import { type Certificate, signCertificate, signConsent } from "../../packages/core/src/records/certificate.ts";
-import { signEndpointRecord } from "../../packages/core/src/records/endpoint-record.ts";
+import { NOWHERE, signEndpointRecord } from "../../packages/core/src/records/endpoint-record.ts";
 import { signRecord } from "../../packages/core/src/records/envelope.ts";
 import { signNetworkStatement } from "../../packages/core/src/records/network-statement.ts";
 import { signRemoval } from "../../packages/core/src/records/removal.ts";
@@ -21,7 +21,7 @@ export function forgeRecords(
   const { network } = founder.node.trust;
   const sequence = Math.floor(mesh.clock.wallNow()) + 1_000_000;
   const own = certificateOf(member);
-  const endpoints = { network, sequence, udp: [member.udp], tcp: [member.udp], isStopped: false };
+  const endpoints = { network, sequence, ...NOWHERE, udp: [member.udp], tcp: [member.udp], isStopped: false };
   const removal = { network, isOut: true, wallAt: sequence, sequence };
   const newCertificate = { ...own, serial: sequence, generation: 9, issuerCertificate: member.node.queries.credentials() };
   const founderCertificate = founder.node.queries.credentials();

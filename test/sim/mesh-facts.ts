@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { SimMesh, SimNode } from "@mesh/core/testing";
+import { RecordOpener } from "../../packages/core/src/records/record.ts";
 
 /** What this node believes, as 32 bytes in hex: equal exactly when the records are. */
 export function recordRoot(node: SimNode): string {
@@ -33,6 +34,16 @@ export function tableOf(node: SimNode): Readonly<Record<string, readonly string[
     `${node.name} routes prefixes of nobody`,
   );
   return Object.fromEntries([...rows, [self.id, [self.subnet4, self.subnet6].sort()] as const].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Others have reached it unasked, by its own word; so it relays. */
+export function isReachable({ crypto }: SimMesh, node: SimNode): boolean {
+  const opener = new RecordOpener(crypto);
+  return recordsOf(node).some((bytes) => {
+    const opened = opener.open(bytes);
+    const content = opened.ok && opened.value.author === node.id ? opened.value.content : undefined;
+    return content?.type === "endpoint" && content.endpoint.isReachable;
+  });
 }
 
 export function stateOf(node: SimNode, peer: SimNode): string {

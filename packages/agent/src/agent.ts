@@ -195,7 +195,7 @@ class Agent {
       random,
       key: crypto.signingKey(documents.identity),
       ...(documents.root !== undefined && { root: crypto.signingKey(documents.root) }),
-      snapshot: { ...documents.snapshot, udpPort },
+      snapshot: { ...documents.snapshot, udpPort, ...(order.relayLimit !== undefined && { relayLimit: order.relayLimit }) },
       records: documents.records,
       device: { name: tunName, mtu, backend },
       host: view,
@@ -418,11 +418,13 @@ class Agent {
     const { log } = this.#parts;
     const { driver, data, control, host, writes } = this.#started();
     switch (effect.type) {
-      case "set-endpoint":
+      case "set-ways":
         data.perform(effect);
-        return this.#firstPath.resolve();
+        if (effect.ways.length > 0) this.#firstPath.resolve();
+        return;
       case "set-handshake-key":
       case "publish-table":
+      case "set-relay":
       case "install-session":
       case "drop-session":
       case "send-keepalive":

@@ -14,6 +14,7 @@ import {
   nodeBits,
   portNumber,
   prefix4Text,
+  relayLimit,
   type Shape,
   ShapeError,
   wholeNumber,
@@ -258,16 +259,25 @@ class Flags {
     return { stateRoot: this.#stateRoot(), json: this.has("json"), ...present({ network: this.network() }) };
   }
 
-  startOptions(): Pick<LaunchOrder, "stateRoot" | "nodeName" | "tunName" | "backend" | "udpPort" | "listen" | "logLevel"> {
+  startOptions(): Pick<LaunchOrder, "stateRoot" | "nodeName" | "tunName" | "backend" | "udpPort" | "listen" | "relayLimit" | "logLevel"> {
     const options = {
       nodeName: this.read("name", nameText) ?? this.read("node-name", nameText),
       tunName: this.read("tun", deviceName),
       backend: this.read("backend", datapathBackend),
       udpPort: this.number("udp-port", portNumber),
       listen: this.read("listen", endpointText),
+      relayLimit: this.#relayLimit(),
       logLevel: this.read("log-level", logLevel),
     };
     return { stateRoot: this.#stateRoot(), ...present(options) };
+  }
+
+  /** Mbit/s. */
+  #relayLimit(): number | undefined {
+    const limit = this.number("relay-limit", relayLimit);
+    if (!this.has("no-relay")) return limit;
+    if (limit !== undefined && limit !== 0) throw usage("--no-relay and --relay-limit contradict each other.", "Write one of them.");
+    return 0;
   }
 
   network(): string | undefined {

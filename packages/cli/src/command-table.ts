@@ -1,5 +1,5 @@
 import { DEFAULT_INVITE_SECONDS, DEFAULT_INVITE_USES } from "@mesh/core/api";
-import { DEFAULT_NETWORK, DEFAULT_STATE_ROOT, LOG_LEVELS, NODE_BITS } from "@mesh/core/config";
+import { DEFAULT_NETWORK, DEFAULT_RELAY_LIMIT, DEFAULT_STATE_ROOT, LOG_LEVELS, NODE_BITS } from "@mesh/core/config";
 import { formatDuration } from "./duration.ts";
 
 /** What each command is, takes and shows as help. Parsing and help read the same table, so neither knows a flag the other does not. */
@@ -53,7 +53,18 @@ export type FlagName =
   | "watch"
   | "redact";
 type CommonFlag = "network" | "state" | "json" | "help";
-type StartFlag = CommonFlag | "name" | "node-name" | "tun" | "backend" | "udp-port" | "listen" | "log-level" | "foreground";
+type StartFlag =
+  | CommonFlag
+  | "name"
+  | "node-name"
+  | "tun"
+  | "backend"
+  | "udp-port"
+  | "listen"
+  | "relay-limit"
+  | "no-relay"
+  | "log-level"
+  | "foreground";
 
 /** Of `mesh ping`. */
 export const DEFAULT_COUNT = 3;
@@ -69,6 +80,8 @@ const FLAGS: Readonly<Record<FlagName, FlagEntry>> = {
   tun: { value: "name", summary: "the tunnel's network device (default: the first free mesh0, mesh1 …)" },
   "udp-port": { value: "port", summary: "the tunnel's UDP port (default: random at first start, then kept)" },
   listen: { value: "addr:port", summary: "where the TCP control plane listens (default: everywhere, random port)" },
+  "relay-limit": { value: "Mbit/s", summary: `relayed for each member that needs it (default ${DEFAULT_RELAY_LIMIT}, then kept)` },
+  "no-relay": { summary: "relay for nobody: the same as --relay-limit 0" },
   backend: { value: "engine", choices: ["native", "twin"], summary: "native or twin (default native where it can be had; twin is slow)" },
   "log-level": { value: "level", choices: LOG_LEVELS, summary: LOG_LEVELS.join(", ") },
   foreground: { summary: "stay, and end the agent when this command is ended" },
@@ -86,7 +99,7 @@ const FLAGS: Readonly<Record<FlagName, FlagEntry>> = {
 };
 
 const COMMON: readonly CommonFlag[] = ["network", "state", "json", "help"];
-const UP: readonly StartFlag[] = ["tun", "backend", "udp-port", "listen", "log-level", "foreground", ...COMMON];
+const UP: readonly StartFlag[] = ["tun", "backend", "udp-port", "listen", "relay-limit", "no-relay", "log-level", "foreground", ...COMMON];
 /** A node gets its name with its number, when it becomes a member. */
 const START: readonly StartFlag[] = ["name", "node-name", ...UP];
 

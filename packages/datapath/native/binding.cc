@@ -1,5 +1,5 @@
 // Node-API glue: arguments in, results out, and the life of an engine inside a JavaScript environment. No rule of the
-// data plane is here. native.ts is the only caller and checks types and ranges before; what is checked here protects
+// data plane is here; layouts of bytes are in layouts.h. native.ts is the only caller and checks types and ranges before; what is checked here protects
 // memory. Every function takes the handle that `open` returned as its first argument.
 //
 // Life: the handle is freed when both JavaScript's garbage collector and the threadsafe function have let go of it.
@@ -21,10 +21,16 @@
 #include "engine/bytes.h"
 #include "engine/clock.h"
 #include "engine/engine.h"
+#include "layouts.h"
 
 namespace {
 
 using mesh::Engine;
+using mesh::decode_members;
+using mesh::decode_numbers;
+using mesh::decode_routes;
+using mesh::decode_ways;
+using mesh::encode_exception;
 
 struct Handle {
   std::unique_ptr<Engine> engine;  // null once closed
@@ -144,13 +150,8 @@ bool refuse(napi_env env, const char* what) {
   return false;
 }
 
-// 16 bytes of address, IPv4 mapped, then the port, big-endian.
-constexpr size_t kEndpointBytes = 18;
-
-mesh::Endpoint decode_endpoint(std::span<const uint8_t> bytes) {
-  if (bytes.size() != kEndpointBytes) return {};
-  return {mesh::address_v6(bytes.data()), mesh::load_be<uint16_t>(bytes.data() + 16)};
-}
+// That JavaScript counts to.
+constexpr double kLargestInteger = 9'007'199'254'740'991;
 
 // --- open and close -------------------------------------------------------------------------------------------------
 
@@ -239,7 +240,7 @@ napi_value close(napi_env env, napi_callback_info info) {
 
 // --- calls ----------------------------------------------------------------------------------------------------------
 
-napi_value now(napi_env env, napi_callback_info) { return make_number(env, static_cast<double>(mesh::boot_ms())); }
+napi_value now(napi_env env, napi_callback_info) { return make_number(env, static_cast<double>(mesh::boot_us()) / 1'000); }
 
 napi_value udp_port(napi_env env, napi_callback_info info) {
   const Engine* engine = Arguments<1>(env, info).engine();
@@ -262,59 +263,50 @@ napi_value set_handshake_key(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// Slots of u16, little-endian. False when one is out of range.
-bool decode_slots(std::span<const uint8_t> packed, std::vector<uint16_t>& slots) {
-  for (size_t i = 0; i + 2 <= packed.size(); i += 2) {
-    slots.push_back(mesh::load_le<uint16_t>(&packed[i]));
-    if (slots.back() >= mesh::kMaxPeers) return false;
-  }
-  return packed.size() % 2 == 0;
-}
-
-// publishTable(handle, slots: Uint8Array of u16, roaming: the same, routes: Uint8Array of {version u8, length u8, slot u16,
-// address 16 B}). Numbers are little-endian; an IPv4 address fills the first 4 bytes.
+// publishTable(handle, slots, roaming: numbers, routes)
 napi_value publish_table(napi_env env, napi_callback_info info) {
-  constexpr size_t kRouteBytes = 20;
   const Arguments<4> arguments(env, info);
   Engine* engine = arguments.engine();
   if (engine == nullptr) return nullptr;
-  const std::span<uint8_t> packed_routes = arguments.bytes(3);
   std::vector<uint16_t> slots;
   std::vector<uint16_t> roaming;
   std::vector<mesh::Route> routes;
-  bool is_valid = decode_slots(arguments.bytes(1), slots) && decode_slots(arguments.bytes(2), roaming) &&
-                  packed_routes.size() % kRouteBytes == 0;
-  for (size_t i = 0; is_valid && i < packed_routes.size(); i += kRouteBytes) {
-    const uint8_t* at = &packed_routes[i];
-    const bool is_v6 = at[0] == 6;
-    routes.push_back({.version = at[0],
-                      .length = at[1],
-                      .slot = mesh::load_le<uint16_t>(at + 2),
-                      .address = is_v6 ? mesh::address_v6(at + 4) : mesh::address_v4(at + 4)});
-    is_valid = (is_v6 || at[0] == 4) && at[1] <= (is_v6 ? 128 : 32) && routes.back().slot < mesh::kMaxPeers;
-  }
-  if (!is_valid) {
-    refuse(env, "malformed table");
-    return nullptr;
-  }
-  engine->publish({.slots = slots, .roaming = roaming, .routes = routes});
+  const bool is_valid = decode_numbers(arguments.bytes(1), mesh::kMaxPeers, slots) &&
+                        decode_numbers(arguments.bytes(2), mesh::kMaxPeers, roaming) && decode_routes(arguments.bytes(3), routes);
+  if (is_valid) engine->publish({.slots = slots, .roaming = roaming, .routes = routes});
+  else refuse(env, "malformed table");
   return nullptr;
 }
 
-// setEndpoint(handle, slot, endpoint: Uint8Array of kEndpointBytes, or empty for none) -> whether the slot has a peer
-napi_value set_endpoint(napi_env env, napi_callback_info info) {
+// setWays(handle, slot, ways) -> whether the slot has a peer
+napi_value set_ways(napi_env env, napi_callback_info info) {
   const Arguments<3> arguments(env, info);
   Engine* engine = arguments.engine();
   if (engine == nullptr) return nullptr;
   const uint32_t slot = arguments.u32(1);
-  const bool is_known = slot < mesh::kMaxPeers && engine->set_endpoint(static_cast<uint16_t>(slot), decode_endpoint(arguments.bytes(2)));
-  return make_boolean(env, is_known);
+  mesh::Ways ways;
+  if (!decode_ways(arguments.bytes(2), ways)) {
+    refuse(env, "malformed ways");
+    return nullptr;
+  }
+  return make_boolean(env, slot < mesh::kMaxPeers && engine->set_ways(static_cast<uint16_t>(slot), ways));
+}
+
+// setRelay(handle, members, bytesPerSecond)
+napi_value set_relay(napi_env env, napi_callback_info info) {
+  const Arguments<3> arguments(env, info);
+  Engine* engine = arguments.engine();
+  if (engine == nullptr) return nullptr;
+  std::vector<mesh::RelayMember> members;
+  const auto bytes_per_second = static_cast<uint64_t>(std::clamp(arguments.number(2), 0.0, kLargestInteger));
+  if (decode_members(arguments.bytes(1), members)) engine->set_relay(members, bytes_per_second);
+  else refuse(env, "malformed relay table");
+  return nullptr;
 }
 
 // installSession(handle, slot, localIndex, remoteIndex, sendKey, receiveKey, isInitiator, expiresAt) -> whether installed.
 // The keys are wiped in any case.
 napi_value install_session(napi_env env, napi_callback_info info) {
-  constexpr double kLastInstant = 9'007'199'254'740'991;  // the largest integer that JavaScript counts to
   const Arguments<8> arguments(env, info);
   Engine* engine = arguments.engine();
   if (engine == nullptr) return nullptr;
@@ -329,7 +321,7 @@ napi_value install_session(napi_env env, napi_callback_info info) {
                                     .send_key = send_key.data(),
                                     .receive_key = receive_key.data(),
                                     .is_initiator = arguments.boolean(6),
-                                    .expires_at = static_cast<uint64_t>(std::clamp(arguments.number(7), 0.0, kLastInstant))});
+                                    .expires_at = static_cast<uint64_t>(std::clamp(arguments.number(7), 0.0, kLargestInteger))});
   }
   explicit_bzero(send_key.data(), send_key.size());
   explicit_bzero(receive_key.data(), receive_key.size());
@@ -357,46 +349,51 @@ napi_value await_traffic(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
-// sendDatagram(handle, endpoint, bytes)
+// sendDatagram(handle, way, bytes, ttl, 0: the host's default)
 napi_value send_datagram(napi_env env, napi_callback_info info) {
-  const Arguments<3> arguments(env, info);
+  const Arguments<4> arguments(env, info);
   Engine* engine = arguments.engine();
-  if (engine != nullptr) engine->send_datagram(decode_endpoint(arguments.bytes(1)), arguments.bytes(2));
+  if (engine == nullptr) return nullptr;
+  mesh::Ways ways;
+  const bool is_valid = decode_ways(arguments.bytes(1), ways) && ways.count == 1;
+  if (is_valid) engine->send_datagram(ways.all[0], arguments.bytes(2), static_cast<uint8_t>(arguments.u32(3)));
+  else refuse(env, "malformed way");
+  return nullptr;
+}
+
+// openSockets(handle, to: room for as many numbers as sockets are wanted) -> how many there are
+napi_value open_sockets(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  Engine* engine = arguments.engine();
+  if (engine == nullptr) return nullptr;
+  const std::span<uint8_t> to = arguments.bytes(1);
+  const std::vector<uint16_t> opened = engine->open_sockets(to.size() / 2);
+  for (size_t i = 0; i < opened.size(); i++) mesh::store_le(&to[2 * i], opened[i]);
+  return make_number(env, static_cast<double>(opened.size()));
+}
+
+// closeSockets(handle, sockets: numbers)
+napi_value close_sockets(napi_env env, napi_callback_info info) {
+  const Arguments<2> arguments(env, info);
+  Engine* engine = arguments.engine();
+  if (engine == nullptr) return nullptr;
+  std::vector<uint16_t> sockets;
+  if (decode_numbers(arguments.bytes(1), mesh::kMaxSockets, sockets)) engine->close_sockets(sockets);
+  else refuse(env, "malformed sockets");
   return nullptr;
 }
 
 // takeExceptions(handle, to: Uint8Array) -> bytes written; onWake is called again when some are left.
-//
-//   0   u32  bytes of this record, a multiple of 8       8   16 B  from: address      28  u32  slot
-//   4   u8   ExceptionKind                               24  u16   from: port, LE     32  u64  at
-//                                                        26  u16   payload bytes      40  u32  local index, then 4 zeros
-//   48  payload: a datagram; for engine_failed the device's name, with its errno in place of the slot
 napi_value take_exceptions(napi_env env, napi_callback_info info) {
-  constexpr size_t kHeadBytes = 48;
   const Arguments<2> arguments(env, info);
   Engine* engine = arguments.engine();
   if (engine == nullptr) return nullptr;
   const std::span<uint8_t> to = arguments.bytes(1);
   size_t used = 0;
   engine->drain_exceptions([&](const mesh::Exception& exception) {
-    const size_t size = (kHeadBytes + exception.length + 7) / 8 * 8;
-    if (used + size > to.size()) return false;
-    uint8_t* at = to.data() + used;
-    std::memset(at, 0, kHeadBytes);
-    mesh::store_le(at, static_cast<uint32_t>(size));
-    at[4] = static_cast<uint8_t>(exception.kind);
-    if (exception.kind == mesh::ExceptionKind::datagram) {
-      mesh::store_be(at + 8, exception.from.ip.high);
-      mesh::store_be(at + 16, exception.from.ip.low);
-      mesh::store_le(at + 24, exception.from.port);
-    }
-    mesh::store_le(at + 26, exception.length);
-    mesh::store_le(at + 28, exception.slot);
-    mesh::store_le(at + 32, exception.at);
-    mesh::store_le(at + 40, exception.local_index);
-    std::memcpy(at + kHeadBytes, exception.bytes, exception.length);
+    const size_t size = encode_exception(exception, to.subspan(used));
     used += size;
-    return true;
+    return size > 0;
   });
   return make_number(env, static_cast<double>(used));
 }
@@ -415,12 +412,15 @@ NAPI_MODULE_INIT() {
       {"isDualStack", is_dual_stack},
       {"setHandshakeKey", set_handshake_key},
       {"publishTable", publish_table},
-      {"setEndpoint", set_endpoint},
+      {"setWays", set_ways},
+      {"setRelay", set_relay},
       {"installSession", install_session},
       {"dropSession", drop_session},
       {"sendKeepalive", send_keepalive},
       {"awaitTraffic", await_traffic},
       {"sendDatagram", send_datagram},
+      {"openSockets", open_sockets},
+      {"closeSockets", close_sockets},
       {"takeExceptions", take_exceptions},
   };
   for (const auto& [name, function] : kFunctions) {

@@ -1,9 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Endpoint, type ForwardingRoute, MAX_PEERS, parseEndpoint, parsePrefix } from "@mesh/core/ports";
-import { decodeExceptions, encodeEndpoint, encodeTable, readCounters, readTraffic, STATS_WORDS } from "./addon-codec.ts";
+import {
+  decodeExceptions,
+  decodeSockets,
+  encodeMembers,
+  encodeSockets,
+  encodeTable,
+  encodeWays,
+  readCounters,
+  readTraffic,
+  STATS_WORDS,
+} from "./addon-codec.ts";
 
-test("a table is packed as binding.cc reads it", () => {
+test("a table is packed as layouts.h reads it", () => {
   const table = { peers: [1, 0x1234, 1], roaming: [0x1234, 0x1234], routes: [route("10.1.2.0/24", 0x1234), route("fd00::/8", 1)] };
   const { slots, roaming, routes } = encodeTable(table);
   assert.equal(hex(slots), "01003412");
@@ -21,22 +31,55 @@ test("a table that contradicts itself is a RangeError", () => {
   }
 });
 
-test("an endpoint is 16 bytes of address and a big-endian port", () => {
-  assert.equal(hex(encodeEndpoint(endpoint("192.0.2.1:51820"))), `${"00".repeat(10)}ffffc0000201ca6c`);
-  assert.equal(hex(encodeEndpoint(endpoint("[2001:db8::1]:1"))), "20010db80000000000000000000000010001");
-  assert.equal(encodeEndpoint(undefined).length, 0);
+test("a way is an address, a big-endian port, a socket and what a relay is told", () => {
+  const straight = `${"00".repeat(10)}ffffc0000201ca6c`;
+  const v6 = "20010db80000000000000000000000010001";
+  assert.equal(hex(encodeWays([{ endpoint: endpoint("192.0.2.1:51820") }])), straight + "00".repeat(14));
+  const relay = { from: 0x0102, to: 0x0304, pass: 0xfedc_ba98 };
+  assert.equal(
+    hex(
+      encodeWays([
+        { endpoint: endpoint("192.0.2.1:51820"), socket: 512 },
+        { endpoint: endpoint("[2001:db8::1]:1"), relay },
+      ]),
+    ),
+    `${straight}0002${"00".repeat(12)}${v6}00000201040398badcfe01000000`,
+  );
+  assert.equal(encodeWays([]).length, 0);
+});
+
+test("members of a relay are a slot, a number and a pass", () => {
+  assert.equal(hex(encodeMembers([{ slot: 0x1234, number: 0xfffe, pass: 0xfedc_ba98 }])), "3412feff98badcfe");
+});
+
+test("sockets are two bytes each, there and back", () => {
+  const sockets = [0, 1, 511, 512];
+  assert.equal(hex(encodeSockets(sockets)), "00000100ff010002");
+  assert.deepEqual(decodeSockets(encodeSockets(sockets)), sockets);
 });
 
 test("exceptions come out as values with memory of their own", () => {
-  const datagram = record(0, { ip: `${"00".repeat(10)}ffffc0000201`, port: 51_820, at: 77n, payload: "216d7368aa" });
+  const datagram = record(0, { ip: `${"00".repeat(10)}ffffc0000201`, port: 51_820, at: 77_250n, payload: "216d7368aa" });
+  const relayed = record(0, { ip: "20010db8000000000000000000000001", port: 1, at: 1n, payload: "21", socket: 512, relay: [7, 0x0104] });
   const wanted = record(1, { slot: 5 });
   const confirmed = record(2, { slot: 6, localIndex: 0xfedc_ba98 });
   const failed = record(3, { slot: 13, payload: Buffer.from("TUN device").toString("hex") });
-  const records = Buffer.concat([datagram, wanted, confirmed, failed]);
+  const records = Buffer.concat([datagram, relayed, wanted, confirmed, failed]);
   const exceptions = decodeExceptions(records);
   records.fill(0);
   assert.deepEqual(exceptions, [
-    { type: "datagram", from: endpoint("192.0.2.1:51820"), receivedAt: 77, bytes: Uint8Array.of(0x21, 0x6d, 0x73, 0x68, 0xaa) },
+    {
+      type: "datagram",
+      from: { endpoint: endpoint("192.0.2.1:51820"), socket: 0 },
+      receivedAt: 77.25,
+      bytes: Uint8Array.of(0x21, 0x6d, 0x73, 0x68, 0xaa),
+    },
+    {
+      type: "datagram",
+      from: { endpoint: endpoint("[2001:db8::1]:1"), socket: 512, relay: { from: 7, to: 0x0104, pass: 0 } },
+      receivedAt: 0.001,
+      bytes: Uint8Array.of(0x21),
+    },
     { type: "session-wanted", slot: 5 },
     { type: "session-confirmed", slot: 6, localIndex: 0xfedc_ba98 },
     { type: "engine-failed", reason: "TUN device: EACCES" },
@@ -46,11 +89,11 @@ test("exceptions come out as values with memory of their own", () => {
 
 test("counters are summed over their writers, traffic is read from the slot's own record", () => {
   const stats = new BigUint64Array(new SharedArrayBuffer(STATS_WORDS * 8));
-  for (let word = 0; word < 48; word++) stats[word] = BigInt(word);
+  for (let word = 0; word < 72; word++) stats[word] = BigInt(word);
   const counters = readCounters(stats);
-  assert.equal(counters.udpMalformed, 0 + 16 + 32);
-  assert.equal(counters.exceptionsLost, 12 + 28 + 44);
-  assert.equal(counters.sourceOverBudget, 15 + 31 + 47);
+  assert.equal(counters.udpMalformed, 0 + 24 + 48);
+  assert.equal(counters.exceptionsLost, 12 + 36 + 60);
+  assert.equal(counters.sourceOverBudget, 15 + 39 + 63);
   const last = STATS_WORDS - 16;
   for (let word = 0; word < 16; word++) stats[last + word] = BigInt(word + 1);
   assert.deepEqual(readTraffic(stats, MAX_PEERS - 1), {
@@ -75,9 +118,11 @@ interface Fields {
   readonly at?: bigint;
   readonly localIndex?: number;
   readonly payload?: string;
+  readonly socket?: number;
+  readonly relay?: readonly [number, number];
 }
 
-/** As binding.cc's takeExceptions writes it. */
+/** As encode_exception in layouts.h writes it. */
 function record(kind: number, fields: Fields): Buffer {
   const payload = Buffer.from(fields.payload ?? "", "hex");
   const bytes = Buffer.alloc(Math.ceil((48 + payload.length) / 8) * 8);
@@ -89,6 +134,9 @@ function record(kind: number, fields: Fields): Buffer {
   bytes.writeUInt32LE(fields.slot ?? 0, 28);
   bytes.writeBigUInt64LE(fields.at ?? 0n, 32);
   bytes.writeUInt32LE(fields.localIndex ?? 0, 40);
+  bytes.writeUInt16LE(fields.socket ?? 0, 6);
+  if (fields.relay !== undefined) bytes[5] = 1;
+  for (const [i, number] of (fields.relay ?? []).entries()) bytes.writeUInt16LE(number, 44 + i * 2);
   payload.copy(bytes, 48);
   return bytes;
 }

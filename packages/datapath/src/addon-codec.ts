@@ -3,7 +3,6 @@ import {
   DATAPATH_COUNTERS,
   type DatapathCounters,
   type DatapathException,
-  type Endpoint,
   type ForwardingTable,
   ipBytes,
   ipBytes16,
@@ -12,16 +11,21 @@ import {
   MAX_PEERS,
   type PeerSlot,
   type PeerTraffic,
+  type RelayTable,
+  type SocketId,
+  type Way,
 } from "@mesh/core/ports";
 
-// Byte layouts shared with the addon. Each is described once, in C++: table, endpoint and exceptions in
-// native/binding.cc, counters and stamps in native/engine/stats.h. Numbers are little-endian.
+// Byte layouts shared with the addon. Each is described once, in C++: tables, ways and exceptions in
+// native/layouts.h, counters and stamps in native/engine/stats.h. Numbers are little-endian.
 
 /** errno(3) */
 const EBADFD = 77;
 const ROUTE_BYTES = 20;
+const WAY_BYTES = 32;
+const MEMBER_BYTES = 8;
 const EXCEPTION_HEAD_BYTES = 48;
-const COUNTER_BLOCK_WORDS = 16;
+const COUNTER_BLOCK_WORDS = 24;
 const COUNTER_BLOCKS = 3;
 const RECORD_WORDS = 16;
 export const STATS_WORDS: number = COUNTER_BLOCKS * COUNTER_BLOCK_WORDS + MAX_PEERS * RECORD_WORDS;
@@ -58,14 +62,45 @@ function encodeSlots(slots: ReadonlySet<PeerSlot>): Uint8Array {
   return bytes;
 }
 
-/** Address (16 B), then the port, big-endian; nothing for no endpoint. */
-export function encodeEndpoint(endpoint: Endpoint | undefined): Uint8Array {
-  if (endpoint === undefined) return new Uint8Array();
-  const bytes = new Uint8Array(18);
-  bytes.set(ipBytes16(endpoint.ip));
-  bytes[16] = endpoint.port >> 8;
-  bytes[17] = endpoint.port & 255;
+export function encodeWays(ways: readonly Way[]): Uint8Array {
+  const bytes = new Uint8Array(ways.length * WAY_BYTES);
+  const view = new DataView(bytes.buffer);
+  for (const [i, { endpoint, socket = 0, relay }] of ways.entries()) {
+    const at = i * WAY_BYTES;
+    bytes.set(ipBytes16(endpoint.ip), at);
+    view.setUint16(at + 16, endpoint.port);
+    view.setUint16(at + 18, socket, true);
+    if (relay === undefined) continue;
+    view.setUint16(at + 20, relay.from, true);
+    view.setUint16(at + 22, relay.to, true);
+    view.setUint32(at + 24, relay.pass, true);
+    bytes[at + 28] = 1;
+  }
   return bytes;
+}
+
+export function encodeMembers(members: RelayTable["members"]): Uint8Array {
+  const bytes = new Uint8Array(members.length * MEMBER_BYTES);
+  const view = new DataView(bytes.buffer);
+  for (const [i, { slot, number, pass }] of members.entries()) {
+    const at = i * MEMBER_BYTES;
+    view.setUint16(at, slot, true);
+    view.setUint16(at + 2, number, true);
+    view.setUint32(at + 4, pass, true);
+  }
+  return bytes;
+}
+
+export function encodeSockets(sockets: readonly SocketId[]): Uint8Array {
+  const bytes = new Uint8Array(sockets.length * 2);
+  const view = new DataView(bytes.buffer);
+  for (const [i, socket] of sockets.entries()) view.setUint16(i * 2, socket, true);
+  return bytes;
+}
+
+export function decodeSockets(bytes: Uint8Array): readonly SocketId[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Array.from({ length: bytes.length / 2 }, (_, i) => view.getUint16(i * 2, true));
 }
 
 /** Copies everything out of `records`. */
@@ -80,10 +115,13 @@ function decodeException(records: Uint8Array, view: DataView, at: number): Datap
   const slot = view.getUint32(at + 28, true);
   const payload = new Uint8Array(records.subarray(at + EXCEPTION_HEAD_BYTES, at + EXCEPTION_HEAD_BYTES + view.getUint16(at + 26, true)));
   switch (records[at + 4]) {
-    case 0: {
-      const from = { ip: ipFromBytes(records.subarray(at + 8, at + 24)), port: view.getUint16(at + 24, true) };
-      return { type: "datagram", from, receivedAt: Number(view.getBigUint64(at + 32, true)), bytes: payload };
-    }
+    case 0:
+      return {
+        type: "datagram",
+        from: decodeFrom(records, view, at),
+        receivedAt: Number(view.getBigUint64(at + 32, true)) / 1_000,
+        bytes: payload,
+      };
     case 1:
       return { type: "session-wanted", slot };
     case 2:
@@ -95,6 +133,13 @@ function decodeException(records: Uint8Array, view: DataView, at: number): Datap
     default:
       throw new TypeError(`the addon reports an exception of an unknown kind: ${records[at + 4]}`);
   }
+}
+
+function decodeFrom(records: Uint8Array, view: DataView, at: number): Way {
+  const endpoint = { ip: ipFromBytes(records.subarray(at + 8, at + 24)), port: view.getUint16(at + 24, true) };
+  const from = { endpoint, socket: view.getUint16(at + 6, true) };
+  if (records[at + 5] === 0) return from;
+  return { ...from, relay: { from: view.getUint16(at + 44, true), to: view.getUint16(at + 46, true), pass: 0 } };
 }
 
 /** What a device's errno says; of EBADFD, which a TUN device that was deleted answers, Node does not know the name. */

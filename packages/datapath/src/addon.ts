@@ -10,8 +10,10 @@ export interface Addon {
   setHandshakeKey(handle: AddonHandle, publicKey: Uint8Array): void;
   /** Slots and roaming slots: u16 each. Routes: ROUTE_BYTES each. */
   publishTable(handle: AddonHandle, slots: Uint8Array, roaming: Uint8Array, routes: Uint8Array): void;
-  /** Empty: none. False: no peer has the slot. */
-  setEndpoint(handle: AddonHandle, slot: number, endpoint: Uint8Array): boolean;
+  /** WAY_BYTES each, MAX_WAYS at most. False: no peer has the slot. */
+  setWays(handle: AddonHandle, slot: number, ways: Uint8Array): boolean;
+  /** MEMBER_BYTES each. */
+  setRelay(handle: AddonHandle, members: Uint8Array, bytesPerSecond: number): void;
   /** Wipes the keys. False: no peer has the slot, or the index is in use. */
   installSession(
     handle: AddonHandle,
@@ -26,7 +28,12 @@ export interface Addon {
   dropSession(handle: AddonHandle, localIndex: number): boolean;
   sendKeepalive(handle: AddonHandle, slot: number): boolean;
   awaitTraffic(handle: AddonHandle): void;
-  sendDatagram(handle: AddonHandle, to: Uint8Array, bytes: Uint8Array): void;
+  /** ttl 0: the host's default. */
+  sendDatagram(handle: AddonHandle, way: Uint8Array, bytes: Uint8Array, ttl: number): void;
+  /** As many as `to` has room for, u16 each. Returns how many there are. */
+  openSockets(handle: AddonHandle, to: Uint8Array): number;
+  /** u16 each. */
+  closeSockets(handle: AddonHandle, sockets: Uint8Array): void;
   /** Returns how many bytes of `to` it filled with records; see addon-codec.ts. */
   takeExceptions(handle: AddonHandle, to: Uint8Array): number;
 }

@@ -20,7 +20,7 @@ export function openDatapath({ backend, ...options }: OpenDatapathOptions): Data
   return isNative ? openNativeDatapath(options) : openTwinDatapath({ ...options, now: bootTime });
 }
 
-/** CLOCK_BOOTTIME in milliseconds, the clock of every instant of an engine; whole ones when the native engine is built. */
+/** CLOCK_BOOTTIME in milliseconds and parts of them: the clock of every instant of an engine. */
 export function bootTime(): Millis {
   clock ??= isNativeBuilt() ? nativeBootTime : bootClock();
   return clock();

@@ -2,23 +2,38 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { getSystemErrorName } from "node:util";
+import { checkRelayTable, checkTtl, checkWay, checkWays } from "@mesh/core/engine";
 import { MeshError } from "@mesh/core/errors";
-import type {
-  Datapath,
-  DatapathCounters,
-  DatapathException,
-  DatapathInfo,
-  DatapathOptions,
-  DatapathSession,
-  Endpoint,
-  ForwardingTable,
-  Millis,
-  PeerSlot,
-  PeerTraffic,
+import {
+  type Datapath,
+  type DatapathCounters,
+  type DatapathException,
+  type DatapathInfo,
+  type DatapathOptions,
+  type DatapathSession,
+  type ForwardingTable,
+  MAX_SOCKETS,
+  type Millis,
+  type PeerSlot,
+  type PeerTraffic,
+  type RelayTable,
+  type SocketId,
+  type Way,
 } from "@mesh/core/ports";
 import { builtAddonPath } from "../build.mjs";
 import type { Addon, AddonHandle } from "./addon.ts";
-import { checkSlot, decodeExceptions, encodeEndpoint, encodeTable, readCounters, readTraffic, STATS_WORDS } from "./addon-codec.ts";
+import {
+  checkSlot,
+  decodeExceptions,
+  decodeSockets,
+  encodeMembers,
+  encodeSockets,
+  encodeTable,
+  encodeWays,
+  readCounters,
+  readTraffic,
+  STATS_WORDS,
+} from "./addon-codec.ts";
 import { portTaken, tunRefused, unavailable } from "./open-fault.ts";
 
 /** Room for the exceptions of one batch: 42 datagrams of the largest size, hundreds of handshakes. */
@@ -28,7 +43,7 @@ export function openNativeDatapath(options: DatapathOptions): Datapath {
   return new NativeDatapath(loadAddon(), options);
 }
 
-/** CLOCK_BOOTTIME in milliseconds: the clock of every engine, also when none is open. Node itself cannot read it. */
+/** CLOCK_BOOTTIME in milliseconds, to the microsecond: the clock of every engine, also when none is open. Node itself cannot read it. */
 export function nativeBootTime(): Millis {
   return loadAddon().now();
 }
@@ -40,6 +55,7 @@ class NativeDatapath implements Datapath {
   readonly #stats = new BigUint64Array(new SharedArrayBuffer(STATS_WORDS * 8));
   readonly #batch = new Uint8Array(BATCH_BYTES);
   readonly #onExceptions: (batch: readonly DatapathException[]) => void;
+  readonly #sockets = new Set<SocketId>([0]);
   #isClosed = false;
 
   constructor(addon: Addon, options: DatapathOptions) {
@@ -77,9 +93,16 @@ class NativeDatapath implements Datapath {
     this.#addon.publishTable(this.#open(), slots, roaming, routes);
   }
 
-  setEndpoint(slot: PeerSlot, endpoint: Endpoint | undefined): void {
-    const isKnown = this.#addon.setEndpoint(this.#open(), checkSlot(slot), encodeEndpoint(endpoint));
-    if (!isKnown) throw new RangeError(`slot ${slot} has no peer`);
+  setWays(slot: PeerSlot, ways: readonly Way[]): void {
+    const handle = this.#open();
+    checkWays(ways, (socket) => this.#sockets.has(socket));
+    if (!this.#addon.setWays(handle, checkSlot(slot), encodeWays(ways))) throw new RangeError(`slot ${slot} has no peer`);
+  }
+
+  setRelay(table: RelayTable): void {
+    const handle = this.#open();
+    checkRelayTable(table);
+    this.#addon.setRelay(handle, encodeMembers(table.members), table.bytesPerSecond);
   }
 
   installSession(session: DatapathSession): void {
@@ -109,8 +132,25 @@ class NativeDatapath implements Datapath {
     if (!isKnown) throw new RangeError(`slot ${slot} has no peer`);
   }
 
-  sendDatagram(to: Endpoint, bytes: Uint8Array): void {
-    this.#addon.sendDatagram(this.#open(), encodeEndpoint(to), bytes);
+  sendDatagram(way: Way, bytes: Uint8Array, { ttl }: { readonly ttl?: number } = {}): void {
+    const handle = this.#open();
+    checkWay(way);
+    checkTtl(ttl);
+    this.#addon.sendDatagram(handle, encodeWays([way]), bytes, ttl ?? 0);
+  }
+
+  openSockets(count: number): readonly SocketId[] {
+    const handle = this.#open();
+    const room = new Uint8Array(2 * Math.min(Math.max(0, Math.ceil(count)), MAX_SOCKETS));
+    const opened = decodeSockets(room.subarray(0, 2 * this.#addon.openSockets(handle, room)));
+    for (const socket of opened) this.#sockets.add(socket);
+    return opened;
+  }
+
+  closeSockets(sockets: readonly SocketId[]): void {
+    const handle = this.#open();
+    const known = sockets.filter((socket) => socket !== 0 && this.#sockets.delete(socket));
+    this.#addon.closeSockets(handle, encodeSockets(known));
   }
 
   awaitTraffic(): void {

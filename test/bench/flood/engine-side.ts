@@ -44,7 +44,7 @@ const prefix = parsePrefix(`${order.peerAddress}/32`);
 const peerEndpoint = parseEndpoint(order.peerEndpoint);
 if (prefix === undefined || peerEndpoint === undefined) throw new Error("no such peer");
 path.publishTable({ peers: [0], roaming: [], routes: [{ prefix, slot: 0 }] });
-path.setEndpoint(0, peerEndpoint);
+path.setWays(0, [{ endpoint: peerEndpoint }]);
 const isInitiator = order.role === "initiator";
 path.installSession({
   slot: 0,

@@ -4,7 +4,7 @@ import { encodeRecords, encodeSummary } from "../../../packages/agent/src/contro
 import { networkId } from "../../../packages/core/src/ids/network-id.ts";
 import { nodeId } from "../../../packages/core/src/ids/node-id.ts";
 import { signCertificate, signConsent } from "../../../packages/core/src/records/certificate.ts";
-import { signEndpointRecord } from "../../../packages/core/src/records/endpoint-record.ts";
+import { NOWHERE, signEndpointRecord } from "../../../packages/core/src/records/endpoint-record.ts";
 import { signRemoval } from "../../../packages/core/src/records/removal.ts";
 import { mutateBytes } from "../../fuzz/mutate-bytes.ts";
 import type { MemberIdentity } from "./member-identity.ts";
@@ -83,7 +83,7 @@ function forged(random: SeededRandom, identity: MemberIdentity): Uint8Array {
   const certificate = Buffer.from(identity.certificate, "base64");
   switch (random.below(4)) {
     case 0:
-      return signEndpointRecord(crypto, stranger, { network, udp: [], tcp: [], isStopped: false, sequence: random.below(1e9) });
+      return signEndpointRecord(crypto, stranger, { network, ...NOWHERE, isStopped: false, sequence: random.below(1e9) });
     case 1:
       return signRemoval(crypto, ours, {
         network,

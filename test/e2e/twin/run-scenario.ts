@@ -10,7 +10,16 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { setImmediate as turn } from "node:timers/promises";
-import type { Datapath, DatapathException, Endpoint, Ip } from "@mesh/core/ports";
+import {
+  type Datapath,
+  type DatapathException,
+  type Endpoint,
+  formatEndpoint,
+  type Ip,
+  type SocketId,
+  sameEndpoint,
+  type Way,
+} from "@mesh/core/ports";
 import { openDatapath } from "@mesh/datapath";
 import { OUR_PUBLIC_KEY } from "../../../packages/datapath/src/suite/handshake-message.ts";
 import { Remote, RemoteSession } from "../../../packages/datapath/src/suite/remote.ts";
@@ -18,7 +27,6 @@ import { Bell } from "./bell.ts";
 import { PacketTap } from "./packet-tap.ts";
 import {
   type ControlEvent,
-  type EndpointPlan,
   FENCE_SESSION,
   FENCE_SLOT,
   FIRST_TABLE,
@@ -29,6 +37,7 @@ import {
   type SessionPlan,
   type Step,
   type TablePlan,
+  type WayPlan,
 } from "./scenario.ts";
 import { type StepTranscript, transcribeTraffic } from "./transcript.ts";
 
@@ -54,6 +63,7 @@ class EngineRun {
   readonly #fenceSession: RemoteSession = new RemoteSession(FENCE_SESSION);
   readonly #exceptions: DatapathException[];
   readonly #bell: Bell;
+  readonly #opened: (readonly SocketId[])[] = [];
   #wanted = new Set<number>();
   #fences = 0;
   /** Datagrams that the fence got. */
@@ -100,10 +110,10 @@ class EngineRun {
     const run = new EngineRun({ path, tap, remotes, fence, fenceHosts, exceptions, bell });
     path.setHandshakeKey(OUR_PUBLIC_KEY);
     run.#publish(FIRST_TABLE);
-    path.setEndpoint(FENCE_SLOT, run.#fenceEndpoint);
+    path.setWays(FENCE_SLOT, [{ endpoint: run.#fenceEndpoint }]);
     run.#install(FENCE_SESSION);
     // Whoever was written to is no stranger.
-    for (const { endpoint: to } of [...fenceHosts, ...remotes]) path.sendDatagram(to, Buffer.from("216d7368", "hex"));
+    for (const { endpoint: to } of [...fenceHosts, ...remotes]) path.sendDatagram({ endpoint: to }, Buffer.from("216d7368", "hex"));
     await run.#settle();
     await run.#take();
     return run;
@@ -138,8 +148,20 @@ class EngineRun {
     switch (event.type) {
       case "table":
         return this.#publish(event.table);
-      case "endpoint":
-        return this.#path.setEndpoint(event.slot, this.#endpoint(event.endpoint));
+      case "ways":
+        return this.#path.setWays(
+          event.slot,
+          event.ways.map((plan) => this.#way(plan)),
+        );
+      case "relay":
+        return this.#path.setRelay(event.table);
+      case "open-sockets":
+        this.#opened.push(this.#path.openSockets(event.count));
+        return;
+      case "close-sockets":
+        return this.#path.closeSockets(event.sockets);
+      case "datagram":
+        return this.#path.sendDatagram(this.#way(event.way), event.bytes, event.ttl === undefined ? {} : { ttl: event.ttl });
       case "install":
         return this.#install(event.session);
       case "drop":
@@ -159,8 +181,8 @@ class EngineRun {
     this.#path.installSession({ ...session, sendKey: Uint8Array.from(sendKey), receiveKey: Uint8Array.from(receiveKey), expiresAt });
   }
 
-  #endpoint(plan: EndpointPlan): Endpoint | undefined {
-    return plan === "nowhere" ? NOWHERE : plan === undefined ? undefined : this.#remotes[plan]?.endpoint;
+  #way({ to, ...rest }: WayPlan): Way {
+    return { ...rest, endpoint: (to === "nowhere" ? undefined : this.#remotes[to]?.endpoint) ?? NOWHERE };
   }
 
   /**
@@ -200,7 +222,7 @@ class EngineRun {
     const exceptions = this.#exceptions.splice(0);
     const datagrams = await Promise.all(this.#remotes.map(async (remote) => (await takeAll(remote)).map(print).sort()));
     const handedOver = exceptions.flatMap((exception) =>
-      exception.type === "datagram" && !FENCE_HOSTS.some((host) => host === exception.from.ip)
+      exception.type === "datagram" && !FENCE_HOSTS.some((host) => host === exception.from.endpoint.ip)
         ? [`${this.#nameOf(exception.from)} ${print(exception.bytes)}`]
         : [],
     );
@@ -209,6 +231,7 @@ class EngineRun {
     this.#wanted = new Set([...this.#wanted, ...wanted]);
     return {
       datagrams,
+      opened: this.#opened.splice(0).flat(),
       delivered: delivered.map(print),
       handedOver,
       confirmed: exceptions.flatMap((exception) =>
@@ -220,9 +243,9 @@ class EngineRun {
     };
   }
 
-  #nameOf({ ip, port }: Endpoint): string {
-    const remote = this.#remotes.findIndex(({ endpoint }) => endpoint.ip === ip && endpoint.port === port);
-    return remote < 0 ? `${ip}:${port}` : `remote ${remote}`;
+  #nameOf(way: Way): string {
+    const remote = this.#remotes.findIndex(({ endpoint }) => sameEndpoint(endpoint, way.endpoint));
+    return `${remote < 0 ? formatEndpoint(way.endpoint) : `remote ${remote}`} ${JSON.stringify(way.relay)}`;
   }
 }
 

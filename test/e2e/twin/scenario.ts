@@ -1,6 +1,7 @@
-import { parsePrefix } from "@mesh/core/ports";
+import { parsePrefix, type RelayHeader, type RelayTable } from "@mesh/core/ports";
 import { SeededRandom } from "@mesh/core/testing";
 import { handshakeMessage } from "../../../packages/datapath/src/suite/handshake-message.ts";
+import { fromRelay, toRelay } from "../../../packages/datapath/src/suite/relay-datagram.ts";
 import { RemoteSession } from "../../../packages/datapath/src/suite/remote.ts";
 import { damaged, innerPacket } from "./inner-bytes.ts";
 
@@ -35,12 +36,20 @@ export interface SessionPlan {
   readonly isAlive: boolean;
 }
 
-/** Endpoints by number of the remote; "nowhere" has no route to it. */
-export type EndpointPlan = number | "nowhere" | undefined;
+/** To a remote, by its number; "nowhere" has no route to it. */
+export interface WayPlan {
+  readonly to: number | "nowhere";
+  readonly socket?: number;
+  readonly relay?: RelayHeader;
+}
 
 export type ControlEvent =
   | { readonly type: "table"; readonly table: TablePlan }
-  | { readonly type: "endpoint"; readonly slot: number; readonly endpoint: EndpointPlan }
+  | { readonly type: "ways"; readonly slot: number; readonly ways: readonly WayPlan[] }
+  | { readonly type: "relay"; readonly table: RelayTable }
+  | { readonly type: "open-sockets"; readonly count: number }
+  | { readonly type: "close-sockets"; readonly sockets: readonly number[] }
+  | { readonly type: "datagram"; readonly way: WayPlan; readonly bytes: Uint8Array; readonly ttl: number | undefined }
   | { readonly type: "install"; readonly session: SessionPlan }
   | { readonly type: "drop"; readonly localIndex: number }
   | { readonly type: "keepalive"; readonly slot: number };
@@ -66,6 +75,10 @@ export const FIRST_TABLE: TablePlan = { peers: [FENCE_SLOT], roaming: [], routes
 const LONGEST_INNER = 4_000;
 const MOST_HANDSHAKES = 90;
 const MOST_OWN_DATAGRAMS = 60; // of one source
+/** With a header it still fits. */
+const MOST_CARRIED = 65_000;
+/** Of a relay: above all that can come, or nothing. */
+const RATES = [1_000_000_000, 1_000_000_000, 1_000_000_000, 1_000_000_000, 0] as const;
 
 /** Steps with `events` events in all. */
 export function makeScenario(seed: number, events: number): readonly Step[] {
@@ -84,6 +97,9 @@ class ScenarioMaker {
   readonly #sessions: { readonly plan: SessionPlan; readonly remote: RemoteSession }[] = [];
   readonly #sent: Buffer[] = [];
   readonly #ownDatagrams = REMOTES.map(() => 0);
+  /** Where each slot's packets go first, as far as this knows. */
+  readonly #places: WayPlan["to"][] = [];
+  #members: RelayTable["members"] = [];
   #hasRoaming = false;
   #handshakes = 0;
 
@@ -93,7 +109,9 @@ class ScenarioMaker {
 
   *beginning(): Generator<Step> {
     yield control({ type: "table", table: this.#table(() => true) });
-    for (let slot = 0; slot < PEERS; slot++) yield control({ type: "endpoint", slot, endpoint: slot });
+    for (let slot = 0; slot < PEERS; slot++) yield control({ type: "ways", slot, ways: [{ to: slot }] });
+    this.#places.push(...Array.from({ length: PEERS }, (_, slot) => slot));
+    yield control(this.#relay());
     for (let slot = 0; slot < PEERS; slot++) yield control(this.#install(slot));
   }
 
@@ -114,11 +132,48 @@ class ScenarioMaker {
     const dice = random.next();
     // Often for the same peer again, before it used the last one: both ends initiate at once, or a handshake is repeated.
     if (dice < 0.3) return this.#install(random.next() < 0.3 ? (this.#sessions.at(-1)?.plan.slot ?? slot) : slot);
-    if (dice < 0.4) return { type: "drop", localIndex: random.pick(this.#sessions)?.plan.localIndex ?? 1 };
-    if (dice < 0.75)
-      return { type: "endpoint", slot, endpoint: random.pick<EndpointPlan>([0, 1, 2, 3, slot % REMOTES.length, "nowhere", undefined]) };
-    if (dice < 0.95) return { type: "keepalive", slot };
+    if (dice < 0.38) return { type: "drop", localIndex: random.pick(this.#sessions)?.plan.localIndex ?? 1 };
+    if (dice < 0.66) return this.#ways(slot);
+    if (dice < 0.72) return this.#relay();
+    if (dice < 0.75) return { type: "open-sockets", count: random.below(4) };
+    if (dice < 0.77) return { type: "close-sockets", sockets: [random.below(6), random.below(6)] };
+    if (dice < 0.82) {
+      const way = { ...this.#way(slot), socket: random.below(4) };
+      return { type: "datagram", way, bytes: random.bytes(random.below(100)), ttl: random.pick([undefined, undefined, 5, 0]) };
+    }
+    if (dice < 0.96) return { type: "keepalive", slot };
     return { type: "table", table: this.#table(() => random.next() < 0.9) };
+  }
+
+  #ways(slot: number): ControlEvent {
+    const random = this.#random;
+    const count = random.pick([1, 1, 1, 1, 2, 2, 2, 0, 0, 3]) ?? 1; // three are refused
+    const ways = Array.from({ length: count }, () => this.#way(slot));
+    const [first] = ways;
+    if (first !== undefined) this.#places[slot] = first.to;
+    return { type: "ways", slot, ways };
+  }
+
+  /** By a socket that may not be open: then it is refused. */
+  #way(slot: number): WayPlan {
+    const random = this.#random;
+    const at = slot % REMOTES.length;
+    return {
+      to: random.pick<WayPlan["to"]>([0, 1, 2, 3, at, at, "nowhere"]) ?? at,
+      ...(random.next() < 0.1 && { socket: random.below(4) }),
+      ...(random.next() < 0.25 && { relay: { from: random.below(65_536), to: random.below(65_536), pass: random.below(2 ** 32) } }),
+    };
+  }
+
+  #relay(): ControlEvent {
+    const random = this.#random;
+    const slots = Array.from({ length: PEERS }, (_, slot) => slot).filter(() => random.next() < 0.9);
+    const members = slots.map((slot) => ({ slot, number: 10 + slot, pass: random.below(2 ** 32) }));
+    const [first] = members;
+    // Two members of one number: it is refused.
+    if (random.next() < 0.05 && first !== undefined) return relayTable([...members, { ...first, slot: PEERS }], 1);
+    this.#members = members;
+    return relayTable(members, random.pick(RATES) ?? 0);
   }
 
   #install(slot: number): ControlEvent {
@@ -162,11 +217,31 @@ class ScenarioMaker {
 
   #datagram(): { what: string; from: number; bytes: Buffer } {
     const random = this.#random;
-    const from = random.below(REMOTES.length);
-    const [what, bytes] = this.#bytes(from);
+    const { what, from, bytes } = random.next() < 0.15 ? this.#toRelay() : this.#straightOrRelayed();
     this.#sent.push(bytes);
     if (this.#sent.length > 200) this.#sent.shift();
     return { what, from, bytes };
+  }
+
+  #straightOrRelayed(): { what: string; from: number; bytes: Buffer } {
+    const random = this.#random;
+    const from = random.below(REMOTES.length);
+    const [what, bytes] = this.#bytes(from);
+    if (random.next() < 0.85 || bytes.length > MOST_CARRIED) return { what, from, bytes };
+    return { what: `relayed: ${what}`, from, bytes: fromRelay({ from: random.below(65_536), to: random.below(65_536) }, bytes) };
+  }
+
+  /** Mostly what may be relayed, as far as it is known who may. */
+  #toRelay(): { what: string; from: number; bytes: Buffer } {
+    const random = this.#random;
+    const sender = random.pick(this.#members);
+    const place = this.#places[sender?.slot ?? 0];
+    const from = typeof place === "number" && random.next() < 0.9 ? place : random.below(REMOTES.length);
+    const pass = random.next() < 0.9 ? (sender?.pass ?? 0) : (random.pick(this.#members)?.pass ?? 1);
+    const to = random.next() < 0.95 ? (random.pick(this.#members)?.number ?? 0) : random.below(65_536);
+    const carried = random.next() < 0.7 ? Buffer.from(random.bytes(1 + random.below(1_500))) : (random.pick(this.#sent) ?? Buffer.of(1));
+    const bytes = toRelay({ from: sender?.number ?? 9, to, pass }, carried.subarray(0, MOST_CARRIED));
+    return { what: "to be relayed", from, bytes: random.next() < 0.05 ? bytes.subarray(0, random.below(14)) : bytes };
   }
 
   #bytes(from: number): [string, Buffer] {
@@ -247,6 +322,10 @@ class ScenarioMaker {
         : { what: `packet to slot ${slot}`, bytes: packet };
     });
   }
+}
+
+function relayTable(members: RelayTable["members"], bytesPerSecond: number): ControlEvent {
+  return { type: "relay", table: { members, bytesPerSecond } };
 }
 
 function control(event: ControlEvent): Step {

@@ -5,6 +5,8 @@ export interface StepTranscript {
   readonly step: string;
   /** By remote; sorted, because an engine may serve peers in any order. Every packet of a session has its own counter. */
   readonly datagrams: readonly (readonly string[])[];
+  /** Sockets. */
+  readonly opened: readonly number[];
   readonly delivered: readonly string[];
   readonly handedOver: readonly string[];
   readonly confirmed: readonly string[];

@@ -68,7 +68,7 @@ function join(a: Datapath, b: Datapath, addressOfA: Ip, addressOfB: Ip): void {
     const prefix = parsePrefix(`${address}/${length}`);
     assert.ok(prefix !== undefined);
     path.publishTable({ peers: [0], roaming: [], routes: [{ prefix, slot: 0 }] });
-    path.setEndpoint(0, loopback(other));
+    path.setWays(0, [{ endpoint: loopback(other) }]);
   }
   const key = (label: string): Uint8Array => new Uint8Array(createHash("sha256").update(label).digest());
   const expiresAt = a.now() + 180_000;

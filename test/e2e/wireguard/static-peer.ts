@@ -14,11 +14,11 @@ import { nodeCrypto, nodeRandom } from "@mesh/core/node-crypto";
 import {
   type DatapathCounters,
   type DatapathException,
-  type Endpoint,
   formatEndpoint,
   type PeerTraffic,
   parseEndpoint,
   parsePrefix,
+  type Way,
 } from "@mesh/core/ports";
 import { bootTime, openDatapath } from "@mesh/datapath";
 import { systemClock } from "../../../packages/agent/src/runtime/clock.ts";
@@ -84,7 +84,8 @@ function openStaticPeer(order: StaticPeerOrder): StaticPeer {
       for (const exception of batch) driver.dispatch(eventOf(exception));
     },
   });
-  let endpoint: Endpoint | undefined = peer.endpoint === undefined ? undefined : parseEndpoint(peer.endpoint);
+  const endpoint = peer.endpoint === undefined ? undefined : parseEndpoint(peer.endpoint);
+  let way: Way | undefined = endpoint === undefined ? undefined : { endpoint };
   const driver = new NodeDriver<SessionEvent, SessionEffect>({
     machine: sessions,
     clock: systemClock(bootTime),
@@ -102,7 +103,7 @@ function openStaticPeer(order: StaticPeerOrder): StaticPeer {
     roaming: peer.isRoaming === true ? [SLOT] : [],
     routes: peer.allowedIps.map((text) => ({ prefix: required(parsePrefix(text), text), slot: SLOT })),
   });
-  datapath.setEndpoint(SLOT, endpoint);
+  datapath.setWays(SLOT, way === undefined ? [] : [way]);
   driver.start();
   const presharedKey = peer.presharedKey === undefined ? {} : { presharedKey: fromBase64(peer.presharedKey) };
   driver.dispatch({ type: "peer-added", slot: SLOT, tunnelKey: fromBase64(peer.publicKey), ...presharedKey });
@@ -111,7 +112,7 @@ function openStaticPeer(order: StaticPeerOrder): StaticPeer {
   function perform(effect: SessionEffect): void {
     switch (effect.type) {
       case "send-handshake":
-        if (endpoint !== undefined) datapath.sendDatagram(endpoint, effect.bytes);
+        if (way !== undefined) datapath.sendDatagram(way, effect.bytes);
         return;
       case "reply":
         return datapath.sendDatagram(effect.to, effect.bytes);
@@ -126,9 +127,9 @@ function openStaticPeer(order: StaticPeerOrder): StaticPeer {
       case "send-keepalive":
         return datapath.sendKeepalive(SLOT);
       case "heard":
-        endpoint = effect.from;
-        datapath.setEndpoint(SLOT, endpoint);
-        return tell({ type: "heard", from: formatEndpoint(endpoint) });
+        way = effect.from;
+        datapath.setWays(SLOT, [way]);
+        return tell({ type: "heard", from: formatEndpoint(way.endpoint) });
       case "reserve-stamps":
         throw new Error("stamps need not outlive this process");
       case "handshake-failed":

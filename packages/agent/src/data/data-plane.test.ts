@@ -55,7 +55,7 @@ function addPeer(data: DataPlane, localIndex: number): void {
   const [sendKey, receiveKey] = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)];
   const routes = [{ prefix: makePrefix(PACKET.destination, 32), slot: SLOT }];
   data.perform({ type: "publish-table", table: { peers: [SLOT], roaming: [], routes } });
-  data.perform({ type: "set-endpoint", slot: SLOT, endpoint: PEER });
+  data.perform({ type: "set-ways", slot: SLOT, ways: [{ endpoint: PEER }] });
   const session = {
     slot: SLOT,
     localIndex,

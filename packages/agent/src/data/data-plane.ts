@@ -27,7 +27,17 @@ const TUN_NAMES: readonly string[] = Array.from({ length: 64 }, (_, i) => `mesh$
 
 export type DataEffect = Extract<
   NodeEffect,
-  { type: "set-handshake-key" | "publish-table" | "set-endpoint" | "install-session" | "drop-session" | "send-keepalive" | "send-datagram" }
+  {
+    type:
+      | "set-handshake-key"
+      | "publish-table"
+      | "set-ways"
+      | "set-relay"
+      | "install-session"
+      | "drop-session"
+      | "send-keepalive"
+      | "send-datagram";
+  }
 >;
 
 export interface DataPlaneOptions {
@@ -106,8 +116,10 @@ export class DataPlane {
         return this.#datapath.setHandshakeKey(effect.publicKey);
       case "publish-table":
         return this.#publish(effect.table);
-      case "set-endpoint":
-        return this.#datapath.setEndpoint(effect.slot, effect.endpoint);
+      case "set-ways":
+        return this.#datapath.setWays(effect.slot, effect.ways);
+      case "set-relay":
+        return this.#datapath.setRelay(effect.relay);
       case "install-session":
         return this.#datapath.installSession(effect.session);
       case "drop-session":
@@ -115,7 +127,7 @@ export class DataPlane {
       case "send-keepalive":
         return this.#datapath.sendKeepalive(effect.slot);
       case "send-datagram":
-        return this.#datapath.sendDatagram(effect.to, effect.bytes);
+        return this.#datapath.sendDatagram(effect.way, effect.bytes, effect);
     }
   }
 

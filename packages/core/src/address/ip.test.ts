@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { isIP } from "node:net";
 import { test } from "node:test";
 import { SeededRandom } from "../testing/seeded-random.ts";
-import { type Ip, ipBytes, ipBytes16, ipFamily, ipFromBytes, parseIp } from "./ip.ts";
+import { type Ip, ipBytes, ipBytes16, ipFamily, ipFromBytes, isPrivate, parseIp } from "./ip.ts";
 
 // RFC 4291 section 2.2, RFC 5952 sections 1, 2, 4 and 5.
 const spellings: readonly (readonly [text: string, canonical: string])[] = [
@@ -79,6 +79,20 @@ test("IPv4 in 16 bytes is the mapped form", () => {
   const mapped = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 192, 0, 2, 1);
   assert.deepEqual(ipBytes16("192.0.2.1" as Ip), mapped);
   assert.equal(ipFromBytes(mapped), "192.0.2.1");
+});
+
+test("addresses of one site: RFC 1918, RFC 6598, RFC 4193, each from its first to its last", () => {
+  const edges = (text: string): readonly (readonly [string, boolean])[] =>
+    text.split(" ").map((ip) => [ip.replace("!", ""), !ip.startsWith("!")]);
+  const rows = [
+    ...edges("!9.255.255.255 10.0.0.0 10.255.255.255 !11.0.0.0"),
+    ...edges("!172.15.255.255 172.16.0.0 172.31.255.255 !172.32.0.0"),
+    ...edges("!192.167.255.255 192.168.0.0 192.168.255.255 !192.169.0.0"),
+    ...edges("!100.63.255.255 100.64.0.0 100.127.255.255 !100.128.0.0"),
+    ...edges("!fbff:: fc00:: fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff !fe00::"),
+    ...edges("!127.0.0.1 !169.254.1.1 !198.18.0.1 !fe80::1 !2001:db8::1 !a00::1"),
+  ];
+  for (const [ip, isOfSite] of rows) assert.equal(isPrivate(parseIp(ip) ?? assert.fail(ip)), isOfSite, ip);
 });
 
 test("a spelling that never was parsed is a programmer error", () => {

@@ -47,6 +47,13 @@ export function isUnicast(ip: Ip): boolean {
   return a !== 0xff && !(a === 0xfe && (b & 0xc0) === 0x80) && ip !== "::" && ip !== "::1";
 }
 
+/** Of one site: RFC 1918, RFC 6598 (carriers' NATs), and RFC 4193 for IPv6. */
+export function isPrivate(ip: Ip): boolean {
+  const [a = 0, b = 0] = ipBytes(ip);
+  if (ipFamily(ip) === 6) return (a & 0xfe) === 0xfc;
+  return a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168) || (a === 100 && b >= 64 && b < 128);
+}
+
 function readIpv4(text: string): Uint8Array | undefined {
   const parts = text.split(".");
   if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255)) return undefined;

@@ -71,9 +71,11 @@ export interface PeerView {
   readonly subnet4: string;
   readonly subnet6: string;
   readonly state: PeerState;
-  /** How packets go: `direct 198.51.100.2:51820`, or why they do not: `no answer for 4 s`. */
+  /** How packets go: `direct 198.51.100.2:51820`, `relayed by office`, or why they do not: `no answer for 4 s`. */
   readonly path: string;
   readonly endpoint?: string;
+  /** Name of the member that relays. */
+  readonly relay?: string;
   readonly rttMs?: number;
   /** When `rttMs` was measured: while data flows both ways nothing is asked, and it ages. */
   readonly rttAt?: number;
@@ -166,6 +168,7 @@ export const peerShape: Shape<PeerView> = openObject({
   state: peerStateShape,
   path: text,
   endpoint: optional(text),
+  relay: optional(text),
   rttMs: optional(number),
   rttAt: optional(number),
   heardAt: optional(number),

@@ -31,3 +31,12 @@ test("it never holds more than the limit, and what is deleted makes room", () =>
     [997, 999, 1_000],
   );
 });
+
+test("cleared it is empty, and holds as many again", () => {
+  const map = new BoundedMap<number, number>(2);
+  for (const key of [1, 2]) map.set(key, key);
+  map.clear();
+  assert.deepEqual([...map.entries()], []);
+  for (const key of [3, 4]) map.set(key, key);
+  assert.deepEqual([...map.entries()].length, 2);
+});

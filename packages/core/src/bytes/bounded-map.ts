@@ -24,6 +24,10 @@ export class BoundedMap<K, V> {
     this.#entries.delete(key);
   }
 
+  clear(): void {
+    this.#entries.clear();
+  }
+
   entries(): Iterable<[K, V]> {
     return this.#entries.entries();
   }

@@ -11,6 +11,7 @@ import {
   nodeBits,
   portNumber,
   prefix4Text,
+  relayLimit,
 } from "./settings.ts";
 import { flag, number, object, oneOf, openObject, optional, type Shape, text } from "./shape.ts";
 
@@ -36,6 +37,8 @@ export const launchOrder: Shape<LaunchOrder> = object({
   udpPort: optional(portNumber),
   /** `addr:port` of the TCP control plane. */
   listen: optional(endpointText),
+  /** Mbit/s for each member; default: as before, at first 100. */
+  relayLimit: optional(relayLimit),
   logLevel: optional(logLevel),
   /** Log lines go to standard error too. */
   foreground: optional(flag),
@@ -53,6 +56,7 @@ export interface LaunchOrder {
   readonly backend?: DatapathBackend;
   readonly udpPort?: number;
   readonly listen?: string;
+  readonly relayLimit?: number;
   readonly logLevel?: LogLevel;
   readonly foreground?: boolean;
 }

@@ -32,6 +32,11 @@ export const nodeBits: Shape<number> = wholeNumber(NODE_BITS.min, NODE_BITS.max)
 
 export const portNumber: Shape<number> = wholeNumber(1, 65_535);
 
+/** What is relayed for each member, in Mbit/s; 0: nothing. */
+export const MAX_RELAY_LIMIT = 100_000;
+export const relayLimit: Shape<number> = wholeNumber(0, MAX_RELAY_LIMIT);
+export const DEFAULT_RELAY_LIMIT = 100;
+
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 export const logLevel: Shape<LogLevel> = oneOf(...LOG_LEVELS);

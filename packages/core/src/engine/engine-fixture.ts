@@ -7,13 +7,14 @@ import { encodeInnerPacket } from "../testing/inner-packet.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import type { Millis } from "../time/millis.ts";
 import { type EngineException, PacketEngine } from "./packet-engine.ts";
+import type { Hop } from "./ways.ts";
 
 export const MTU = 1420;
 
 /** An engine and all that came out of it. */
 export class EngineRig {
   readonly engine: PacketEngine;
-  readonly sent: { readonly to: Endpoint; readonly datagram: Uint8Array }[] = [];
+  readonly sent: { readonly to: Hop; readonly datagram: Uint8Array; readonly ttl: number | undefined }[] = [];
   readonly delivered: Uint8Array[] = [];
   readonly exceptions: EngineException[] = [];
   /** Whether exceptions are taken. */
@@ -25,7 +26,7 @@ export class EngineRig {
       random: new SeededRandom(1),
       mtu: MTU,
       output: {
-        toUdp: (to, datagram) => void this.sent.push({ to, datagram }),
+        toUdp: (to, datagram, ttl) => void this.sent.push({ to, datagram, ttl }),
         toTun: (packet) => void this.delivered.push(packet.slice()),
         report: (exception) => {
           if (this.hasRoom) this.exceptions.push(exception);
@@ -33,6 +34,11 @@ export class EngineRig {
         },
       },
     });
+  }
+
+  /** A datagram came in by the first socket. */
+  receive(from: Endpoint, datagram: Uint8Array, now: Millis): void {
+    this.engine.fromUdp({ endpoint: from, socket: 0 }, datagram, now);
   }
 
   /** The datagrams sent since the last call. */

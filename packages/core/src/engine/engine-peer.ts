@@ -1,4 +1,4 @@
-import type { Endpoint } from "../address/endpoint.ts";
+import type { Way } from "../address/way.ts";
 import type { PeerSlot, PeerTraffic } from "../ports/datapath.ts";
 import type { Millis } from "../time/millis.ts";
 import type { TransportSession } from "./transport-session.ts";
@@ -15,8 +15,9 @@ import type { TransportSession } from "./transport-session.ts";
  */
 export class EnginePeer {
   readonly slot: PeerSlot;
-  endpoint: Endpoint | undefined;
-  /** The endpoint follows the source of what is authenticated. */
+  /** Each packet leaves by all of them. */
+  ways: readonly Way[] = [];
+  /** The way follows the source of what is authenticated. */
   isRoaming = false;
   /** When a session was last wanted. */
   wantedAt: Millis | undefined;

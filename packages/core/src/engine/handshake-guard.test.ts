@@ -100,13 +100,15 @@ test("what has no kind, or not the size of its kind, is malformed", () => {
     assert.equal(word(guard.judge(source(1), Buffer.from(start.padEnd(128, "0"), "hex"), 0)), "udpMalformed", start);
 });
 
-test("our own kinds pass up to a frame's size, and cookie replies pass", () => {
+test("probes pass up to a frame's size, and cookie replies pass; a relay's kinds are not for it", () => {
   const guard = openGuard();
-  for (const [host, kind] of [0x21, 0x22, 0x23].entries()) {
-    const bytes = new Uint8Array(1_501);
-    bytes.set([kind, 0x6d, 0x73, 0x68]);
-    assert.equal(word(guard.judge(source(host), bytes, 0)), "udpMalformed");
-    for (const length of [4, 1_500]) assert.equal(word(guard.judge(source(host), bytes.subarray(0, length), 0)), "pass");
+  const bytes = new Uint8Array(1_501);
+  bytes.set([0x21, 0x6d, 0x73, 0x68]);
+  assert.equal(word(guard.judge(source(1), bytes, 0)), "udpMalformed");
+  for (const length of [4, 1_500]) assert.equal(word(guard.judge(source(1), bytes.subarray(0, length), 0)), "pass");
+  for (const kind of [0x22, 0x23]) {
+    bytes.set([kind]);
+    assert.equal(word(guard.judge(source(1), bytes.subarray(0, 100), 0)), "udpMalformed");
   }
   const reply = new Uint8Array(64);
   reply[0] = COOKIE_REPLY_TYPE;
@@ -283,6 +285,31 @@ test("a contact is one for three minutes after it was noted or sent to; nobody b
   assert.deepEqual([isContact(1, 350_000), isContact(2, 350_000)], [true, false]);
   guard.keepContact(source(1), 360_000);
   assert.equal(isContact(1, 360_000), false);
+});
+
+test("under load a relayed message gets no cookie: what a contact relays has its budget, what others relay is dropped", () => {
+  const guard = openGuard();
+  const isRelayed = true;
+  assert.equal(word(guard.judge(source(2), message(), 0, { isRelayed })), "pass", "without load anyone's");
+  guard.noteContact(source(1), 0);
+  load(guard, 1_000);
+  for (let i = 0; i < LIMITS.handshakesPerSource.burst; i++)
+    assert.equal(word(guard.judge(source(1), message(), 1_001, { isRelayed })), "pass");
+  const sent = message();
+  for (const from of [source(1), source(2)]) {
+    assert.deepEqual(guard.judge(from, sent, 1_001, { isRelayed }), { pass: false, counter: "sourceOverBudget" });
+  }
+  assert.equal(word(guard.judge(source(1), message({ key: OTHER }), 1_002, { isRelayed })), "handshakeNotForUs");
+  assert.equal(word(guard.judge(source(1), message(), 1_051, { isRelayed })), "pass", "50 ms later there is one more");
+});
+
+test("a relayed probe has the budget of the relay", () => {
+  const guard = openGuard();
+  const take = (isRelayed: boolean): string => word(guard.judge(source(1), PROBE, 0, { isRelayed }));
+  assert.deepEqual(
+    [take(true), take(false), take(true), take(true), take(false)],
+    ["pass", "pass", "pass", ...new Array(2).fill("sourceOverBudget")],
+  );
 });
 
 test("under a flood from forged sources a stranger is let in when it comes again", () => {

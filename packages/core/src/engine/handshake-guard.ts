@@ -7,6 +7,8 @@
 //                           UNDER_LOAD_FOR ago, 4 and 5 follow, otherwise it passes
 //   4. mac2                 made with the cookie of its source                                 else handshakeCookieSent,
 //                                                                                              with a cookie reply
+//                           of a relayed message, for which we know no way back, not asked     else sourceOverBudget
+//                           for when the relay is a contact
 //   5. handshakes of this source within their budget                                           else sourceOverBudget
 //   6. type 3 and our own kinds: datagrams of this source within their budget                  else sourceOverBudget
 //
@@ -145,13 +147,13 @@ export class HandshakeGuard {
     if (this.#isContact(formatEndpoint(endpoint), now)) this.noteContact(endpoint, now);
   }
 
-  /** `bytes` is not transport data (type 4 counts as malformed here). Never throws. */
-  judge(from: Endpoint, bytes: Uint8Array, now: Millis): GuardVerdict {
+  /** `bytes` is not transport data (type 4 counts as malformed here). Relayed: `from` is the relay. Never throws. */
+  judge(from: Endpoint, bytes: Uint8Array, now: Millis, { isRelayed = false }: { readonly isRelayed?: boolean } = {}): GuardVerdict {
     switch (guardedKind(bytes)) {
       case "malformed":
         return refused("udpMalformed");
       case "keyed":
-        return this.#judgeKeyed(from, bytes, now);
+        return this.#judgeKeyed({ from, isRelayed }, bytes, now);
       case "plain":
         return this.#mayTell(from, now) ? PASSED : refused("sourceOverBudget");
     }
@@ -163,13 +165,14 @@ export class HandshakeGuard {
     this.#secret = undefined;
   }
 
-  #judgeKeyed(from: Endpoint, bytes: Uint8Array, now: Millis): GuardVerdict {
+  #judgeKeyed({ from, isRelayed }: { readonly from: Endpoint; readonly isRelayed: boolean }, bytes: Uint8Array, now: Millis): GuardVerdict {
     const keys = this.#keys;
     if (keys === undefined || !hasMac1(this.#crypto, bytes, keys.mac1)) return refused("handshakeNotForUs");
     if (!this.#isUnderLoad(now)) return PASSED;
     const contact = formatEndpoint(from);
     const isContact = this.#isContact(contact, now);
-    if (isContact && !this.#contactHandshakes.take(contact, now)) return refused("sourceOverBudget");
+    if (isContact ? !this.#contactHandshakes.take(contact, now) : isRelayed) return refused("sourceOverBudget");
+    if (isRelayed) return PASSED;
     const cookie = makeCookie(this.#cookieSecret(now), from);
     if (hasMac2(this.#crypto, bytes, cookie)) {
       return isContact || this.#mayShakeHands(from, now) ? PASSED : refused("sourceOverBudget");
@@ -234,9 +237,10 @@ function guardedKind(bytes: Uint8Array): "keyed" | "plain" | "malformed" {
       if (bytes[0] === COOKIE_REPLY_TYPE) return length === COOKIE_REPLY_BYTES ? "plain" : "malformed";
       return length === (bytes[0] === INITIATION_TYPE ? INITIATION_BYTES : RESPONSE_BYTES) ? "keyed" : "malformed";
     case "probe":
-    case "relay":
       return length <= MAX_OWN_DATAGRAM_BYTES ? "plain" : "malformed";
     case "transport":
+    case "to-relay":
+    case "from-relay":
     case "unknown":
       return "malformed";
   }

@@ -19,8 +19,8 @@ describe("packets out", () => {
     const rig = rigWithPeer();
     for (let now = 0; now <= 3_000; now += 100) rig.engine.fromTun(OUT, now);
     assert.deepEqual(rig.exceptions, new Array(4).fill({ type: "session-wanted", slot: 0 }));
-    rig.engine.setEndpoint(0, undefined, 10_000);
-    rig.engine.setEndpoint(0, REMOTE, 10_000); // nothing new came, but what waits still wants to leave
+    rig.engine.setWays(0, [], 10_000);
+    rig.engine.setWays(0, [{ endpoint: REMOTE }], 10_000); // nothing new came, but what waits still wants to leave
     assert.equal(rig.exceptions.length, 5);
   });
 
@@ -73,12 +73,12 @@ describe("packets in", () => {
     rig.engine.installSession(ours, 0);
     rig.engine.fromTun(OUT, 0);
     rig.hasRoom = false;
-    rig.engine.fromUdp(REMOTE, theirs.seal(BACK), 1);
+    rig.receive(REMOTE, theirs.seal(BACK), 1);
     assert.deepEqual(rig.delivered, [BACK]);
     assert.equal(rig.sent.length, 0);
     assert.equal(rig.engine.readCounters().exceptionsLost, 1);
     rig.hasRoom = true;
-    rig.engine.fromUdp(REMOTE, theirs.seal(new Uint8Array()), 2);
+    rig.receive(REMOTE, theirs.seal(new Uint8Array()), 2);
     assert.deepEqual(open(rig, theirs), [OUT]);
     assert.deepEqual(rig.exceptions.at(-1), { type: "session-confirmed", slot: 0, localIndex: ours.localIndex });
   });
@@ -89,7 +89,7 @@ describe("packets in", () => {
     rig.engine.installSession(ours, 0);
     const mapped = packet("fd00::1", "fd00::2", 1);
     mapped.set([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 2], 8);
-    rig.engine.fromUdp(REMOTE, theirs.seal(mapped), 0);
+    rig.receive(REMOTE, theirs.seal(mapped), 0);
     assert.equal(rig.engine.readCounters().udpSourceNotAllowed, 1);
     assert.deepEqual(rig.delivered, []);
   });
@@ -98,7 +98,7 @@ describe("packets in", () => {
     const rig = rigWithPeer();
     const [ours, theirs] = halves(sessionPair(1));
     rig.engine.installSession(ours, 0);
-    rig.engine.fromUdp(REMOTE, theirs.seal(packet("10.9.9.9", HERE, 1)), 7);
+    rig.receive(REMOTE, theirs.seal(packet("10.9.9.9", HERE, 1)), 7);
     const { dataReceivedAt, authenticatedReceivedAt, receivedPackets } = rig.engine.readTraffic(0);
     assert.deepEqual([dataReceivedAt, authenticatedReceivedAt, receivedPackets], [7, 7, 0]);
   });
@@ -106,14 +106,14 @@ describe("packets in", () => {
   test("a peer that roams without an endpoint gets one, and what waited leaves", () => {
     const rig = rigWithPeer({ isRoaming: true });
     const [ours, theirs] = halves(sessionPair(1));
-    rig.engine.setEndpoint(0, undefined, 0);
+    rig.engine.setWays(0, [], 0);
     rig.engine.installSession(ours, 0);
     rig.engine.fromTun(OUT, 0);
     assert.equal(rig.sent.length, 0);
-    rig.engine.fromUdp(endpoint("198.51.100.7", 9), theirs.seal(new Uint8Array()), 1);
+    rig.receive(endpoint("198.51.100.7", 9), theirs.seal(new Uint8Array()), 1);
     assert.deepEqual(
       rig.sent.map(({ to }) => to),
-      [endpoint("198.51.100.7", 9)],
+      [{ endpoint: endpoint("198.51.100.7", 9), socket: 0 }],
     );
   });
 
@@ -130,11 +130,13 @@ describe("packets in", () => {
     ];
     for (const [bytes, counter] of wrong) {
       const before = rig.engine.readCounters()[counter];
-      rig.engine.fromUdp(REMOTE, bytes, 0);
+      rig.receive(REMOTE, bytes, 0);
       assert.equal(rig.engine.readCounters()[counter], before + 1);
     }
-    rig.engine.fromUdp(REMOTE, Uint8Array.of(0x21, 0x6d, 0x73, 0x68, 5), 6);
-    assert.deepEqual(rig.exceptions, [{ type: "datagram", from: REMOTE, receivedAt: 6, bytes: Uint8Array.of(0x21, 0x6d, 0x73, 0x68, 5) }]);
+    rig.receive(REMOTE, Uint8Array.of(0x21, 0x6d, 0x73, 0x68, 5), 6);
+    assert.deepEqual(rig.exceptions, [
+      { type: "datagram", from: { endpoint: REMOTE, socket: 0 }, receivedAt: 6, bytes: Uint8Array.of(0x21, 0x6d, 0x73, 0x68, 5) },
+    ]);
   });
 
   test("20,000 random and damaged datagrams, seed 1: each is counted, reported or delivered, none throws", () => {
@@ -149,7 +151,7 @@ describe("packets in", () => {
       if (random.next() < 0.5) bytes.set(Uint8Array.of(random.below(6), 0, 0, 0).subarray(0, bytes.length));
       if (random.next() < 0.5 && bytes.length > 0) bytes[random.below(bytes.length)] = random.below(256);
       const before = total(rig);
-      rig.engine.fromUdp(REMOTE, bytes.subarray(0, random.next() < 0.2 ? random.below(bytes.length + 1) : bytes.length), i);
+      rig.receive(REMOTE, bytes.subarray(0, random.next() < 0.2 ? random.below(bytes.length + 1) : bytes.length), i);
       if (total(rig) === before) keepalives++;
     }
     assert.equal(keepalives, 0);
@@ -163,13 +165,13 @@ describe("peers and sessions", () => {
     rig.engine.fromTun(OUT, 0);
     rig.engine.publishTable({ peers: [], roaming: [], routes: [] });
     rig.engine.publishTable({ peers: [0], roaming: [], routes: [route("10.0.0.2/32", 0)] });
-    rig.engine.setEndpoint(0, REMOTE, 0);
+    rig.engine.setWays(0, [{ endpoint: REMOTE }], 0);
     rig.engine.fromTun(OUT, 1);
     assert.equal(rig.exceptions.length, 2, "a new peer wants a session at once");
     rig.engine.installSession(ours, 1);
     assert.equal(open(rig, theirs).length, 1);
     rig.engine.clear();
-    rig.engine.fromUdp(REMOTE, theirs.seal(BACK), 2);
+    rig.receive(REMOTE, theirs.seal(BACK), 2);
     assert.equal(rig.engine.readCounters().udpUnknownSession, 1);
   });
 
@@ -201,7 +203,7 @@ describe("peers and sessions", () => {
 function rigWithPeer({ isRoaming = false }: { readonly isRoaming?: boolean } = {}): EngineRig {
   const rig = new EngineRig();
   rig.engine.publishTable({ peers: [0], roaming: isRoaming ? [0] : [], routes: [route("10.0.0.2/32", 0)] });
-  rig.engine.setEndpoint(0, REMOTE, 0);
+  rig.engine.setWays(0, [{ endpoint: REMOTE }], 0);
   return rig;
 }
 

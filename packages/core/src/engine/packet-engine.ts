@@ -6,25 +6,28 @@
 //
 //   1. inner header    a whole IPv4 or IPv6 packet, cut to its own length          else tunMalformed
 //   2. route           destination -> peer, by longest prefix                      else tunNoRoute
-//   3. stage           without a session or an endpoint it waits; for the lack of a session one is wanted, at most once a
+//   3. stage           without a session or a way it waits; for the lack of a session one is wanted, at most once a
 //                      second. Whatever brings the one that lacks sends what waits, so nothing overtakes it
 //                                                                                  too many: tunStagedOverflow
 //   4. seal            next counter, padding, ChaCha20-Poly1305, stamps
-//   5. toUdp
+//   5. toUdp           once by each of its ways, behind the relay's header where the way has one
+//                                                                                  closed socket: udpSendErrors
 //
 // In, from UDP:
 //
-//   1. kind            transport data goes on to 3                                 too short: udpMalformed
-//   2. guard           the rest goes to JavaScript if the guard lets it            see engine/handshake-guard.ts
+//   1. relay           what asks to be relayed is passed on, and that is all       see engine/relay-desk.ts
+//                      what was relayed goes on without its header                 nothing in it, or again a relay's: udpMalformed
+//   2. kind            transport data goes on to 3                                 too short: udpMalformed
+//      guard           the rest goes to JavaScript if the guard lets it            see engine/handshake-guard.ts
 //   3. session         by receiver index                                           else udpUnknownSession
 //   4. open            its time, replay window, seal                               else udpExpiredSession, udpReplayed,
 //                                                                                  udpNotAuthentic
-//   5. authenticated   stamps; a responder's first packet confirms its session; a roaming peer's endpoint follows
+//   5. authenticated   stamps; a responder's first packet confirms its session; a roaming peer's way follows, unless relayed
 //   6. deliverable     nothing for a keepalive; a whole inner packet               else udpInnerMalformed
 //                      whose source leads to the sender                            else udpSourceNotAllowed
 //   7. toTun           cut to its own length
 
-import type { Endpoint } from "../address/endpoint.ts";
+import type { SocketId, Way } from "../address/way.ts";
 import type { Crypto, Random } from "../crypto/crypto.ts";
 import {
   DATAPATH_COUNTERS,
@@ -34,22 +37,28 @@ import {
   type DatapathSession,
   type ForwardingTable,
   MAX_PEERS,
+  MAX_SOCKETS,
   type PeerSlot,
   type PeerTraffic,
+  type RelayTable,
 } from "../ports/datapath.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 import { datagramKind } from "../wire/datagram-kind.ts";
+import { unwrapRelayed, wrapRelayed } from "../wire/relay-header.ts";
 import { AllowedIps } from "./allowed-ips.ts";
 import { EnginePeer, NO_TRAFFIC } from "./engine-peer.ts";
 import { GUARD_LIMITS, HandshakeGuard } from "./handshake-guard.ts";
 import { readInnerHeader } from "./inner-header.ts";
+import { isRelayKind, RelayDesk, type RelayRequest } from "./relay-desk.ts";
 import { STAGED_FOR, Staging } from "./staging.ts";
 import { readTransportHeader, TRANSPORT_MIN_BYTES } from "./transport-message.ts";
 import { TransportSession } from "./transport-session.ts";
+import { checkTtl, checkWay, checkWays, type Hop } from "./ways.ts";
 
-/** Where things go. Must not call the engine back. Arrays handed over belong to the receiver. */
+/** Where things go. Must not call the engine back. Nobody changes what is handed over: one array may leave by two ways. */
 export interface EngineOutput {
-  toUdp(to: Endpoint, datagram: Uint8Array): void;
+  /** By a socket that is open. `ttl`: so many routers may forward it; undefined: the host's default. */
+  toUdp(to: Hop, datagram: Uint8Array, ttl?: number): void;
   /** A whole inner packet; may be a view of a longer array. */
   toTun(packet: Uint8Array): void;
   /** False when there is no room for it: it is then counted as lost. */
@@ -77,6 +86,8 @@ export class PacketEngine {
   readonly #output: EngineOutput;
   readonly #guard: HandshakeGuard;
   readonly #staging: Staging;
+  readonly #relay = new RelayDesk((slot) => this.#peers.get(slot)?.ways[0]);
+  readonly #sockets = new Set<SocketId>([0]);
   readonly #peers = new Map<PeerSlot, EnginePeer>();
   /** By local index. */
   readonly #sessions = new Map<number, TransportSession>();
@@ -100,25 +111,18 @@ export class PacketEngine {
     if (peer === undefined) return this.count("tunNoRoute");
     const session = peer.sealing(now);
     const whole = packet.subarray(0, inner.length);
-    if (session !== undefined && peer.endpoint !== undefined) {
-      return this.#send(peer, { session, to: peer.endpoint, packet: whole, now });
-    }
+    if (session !== undefined && peer.ways.length > 0) return this.#send(peer, { session, packet: whole, now });
     this.count("tunStagedOverflow", this.#staging.stage(peer.slot, whole, now));
     if (session === undefined) this.#wantSession(peer, now);
   }
 
-  fromUdp(from: Endpoint, datagram: Uint8Array, now: Millis): void {
-    if (datagramKind(datagram) !== "transport") return this.#guarded(from, datagram, now);
-    if (datagram.length < TRANSPORT_MIN_BYTES) return this.count("udpMalformed");
-    const { receiverIndex, counter } = readTransportHeader(datagram);
-    const session = this.#sessions.get(receiverIndex);
-    const peer = session === undefined ? undefined : this.#peers.get(session.slot);
-    if (session === undefined || peer === undefined) return this.count("udpUnknownSession");
-    const opened = session.open(counter, datagram, now);
-    if (!opened.ok) return this.count(opened.fault);
-    const { plaintext } = opened;
-    this.#authenticated(peer, { session, from, isData: plaintext.length > 0, now });
-    if (plaintext.length > 0) this.#deliver(peer, plaintext);
+  fromUdp(from: Hop, datagram: Uint8Array, now: Millis): void {
+    if (!isRelayKind(datagram)) return this.#arrived(from, datagram, now);
+    const unwrapped = unwrapRelayed(datagram);
+    if (unwrapped === undefined) return this.count("udpMalformed");
+    const { header, datagram: carried } = unwrapped;
+    if (datagramKind(datagram) === "to-relay") return this.#passOn({ from, header, carried }, now);
+    this.#arrived({ ...from, relay: { ...header, pass: 0 } }, carried, now); // where a relay's kind is malformed
   }
 
   setHandshakeKey(publicKey: Uint8Array): void {
@@ -148,17 +152,32 @@ export class PacketEngine {
     this.#routes = routes;
   }
 
-  setEndpoint(slot: PeerSlot, endpoint: Endpoint | undefined, now: Millis): void {
+  setWays(slot: PeerSlot, ways: readonly Way[], now: Millis): void {
     const peer = this.#peerOf(slot);
-    peer.endpoint = endpoint;
-    if (endpoint === undefined) return;
-    this.#guard.noteContact(endpoint, Math.floor(now));
+    checkWays(ways, (socket) => this.#sockets.has(socket));
+    peer.ways = [...ways];
+    if (ways.length === 0) return;
+    for (const { endpoint } of ways) this.#guard.noteContact(endpoint, Math.floor(now));
     this.#flush(peer, now);
   }
 
-  /** JavaScript sends a datagram there, past this object. */
-  noteSent(to: Endpoint, now: Millis): void {
-    this.#guard.keepContact(to, Math.floor(now));
+  setRelay(table: RelayTable, now: Millis): void {
+    this.#relay.setTable(table, Math.floor(now));
+  }
+
+  /** The lowest number that no socket has, for one to be opened; undefined: there are MAX_SOCKETS. */
+  takeSocket(): SocketId | undefined {
+    for (let socket = 1; socket < MAX_SOCKETS; socket++) {
+      if (this.#sockets.has(socket)) continue;
+      this.#sockets.add(socket);
+      return socket;
+    }
+    return undefined;
+  }
+
+  /** That socket is closed, or could not be opened. False: there is none, or it is the first, which stays. */
+  releaseSocket(socket: SocketId): boolean {
+    return socket !== 0 && this.#sockets.delete(socket);
   }
 
   installSession(keys: DatapathSession, now: Millis): void {
@@ -182,7 +201,15 @@ export class PacketEngine {
   sendKeepalive(slot: PeerSlot, now: Millis): void {
     const peer = this.#peerOf(slot);
     const session = peer.sealing(now);
-    if (session !== undefined && peer.endpoint !== undefined) this.#send(peer, { session, to: peer.endpoint, packet: KEEPALIVE, now });
+    if (session !== undefined && peer.ways.length > 0) this.#send(peer, { session, packet: KEEPALIVE, now });
+  }
+
+  /** Copies the bytes. */
+  sendDatagram(way: Way, bytes: Uint8Array, { ttl, now }: { readonly ttl: number | undefined; readonly now: Millis }): void {
+    checkWay(way);
+    checkTtl(ttl);
+    this.#guard.keepContact(way.endpoint, Math.floor(now));
+    this.#transmit(way, bytes.slice(), ttl);
   }
 
   awaitTraffic(): void {
@@ -213,15 +240,38 @@ export class PacketEngine {
     this.#guard.wipe();
   }
 
-  #guarded(from: Endpoint, bytes: Uint8Array, now: Millis): void {
+  #passOn(request: RelayRequest, now: Millis): void {
     // Whole milliseconds, as the native engine counts, so that both refill their buckets alike.
-    const verdict = this.#guard.judge(from, bytes, Math.floor(now));
+    const verdict = this.#relay.judge(request, Math.floor(now));
+    if (!verdict.pass) return this.count(verdict.counter);
+    const { header, carried } = request;
+    this.count("relayedPackets");
+    this.count("relayedBytes", carried.length);
+    this.#transmit(verdict.way, wrapRelayed("from-relay", { ...header, pass: 0 }, carried));
+  }
+
+  #arrived(from: Way, datagram: Uint8Array, now: Millis): void {
+    if (datagramKind(datagram) !== "transport") return this.#guarded(from, datagram, now);
+    if (datagram.length < TRANSPORT_MIN_BYTES) return this.count("udpMalformed");
+    const { receiverIndex, counter } = readTransportHeader(datagram);
+    const session = this.#sessions.get(receiverIndex);
+    const peer = session === undefined ? undefined : this.#peers.get(session.slot);
+    if (session === undefined || peer === undefined) return this.count("udpUnknownSession");
+    const opened = session.open(counter, datagram, now);
+    if (!opened.ok) return this.count(opened.fault);
+    const { plaintext } = opened;
+    this.#authenticated(peer, { session, from, isData: plaintext.length > 0, now });
+    if (plaintext.length > 0) this.#deliver(peer, plaintext);
+  }
+
+  #guarded(from: Way, bytes: Uint8Array, now: Millis): void {
+    const verdict = this.#guard.judge(from.endpoint, bytes, Math.floor(now), { isRelayed: from.relay !== undefined });
     if (verdict.pass) {
       this.#report({ type: "datagram", from, receivedAt: now, bytes: bytes.slice() });
       return;
     }
     this.count(verdict.counter);
-    if (verdict.reply !== undefined) this.#output.toUdp(from, verdict.reply);
+    if (verdict.reply !== undefined) this.#transmit(from, verdict.reply); // none to what was relayed
   }
 
   #authenticated(
@@ -231,15 +281,16 @@ export class PacketEngine {
       from,
       isData,
       now,
-    }: { readonly session: TransportSession; readonly from: Endpoint; readonly isData: boolean; readonly now: Millis },
+    }: { readonly session: TransportSession; readonly from: Way; readonly isData: boolean; readonly now: Millis },
   ): void {
     peer.traffic.authenticatedReceivedAt = now;
     if (isData) peer.traffic.dataReceivedAt = now;
     this.#noteTraffic();
-    const hasArrived = peer.isRoaming && peer.endpoint === undefined;
-    if (peer.isRoaming) {
-      peer.endpoint = from;
-      this.#guard.noteContact(from, Math.floor(now));
+    const isMoved = peer.isRoaming && from.relay === undefined;
+    const hasArrived = isMoved && peer.ways.length === 0;
+    if (isMoved) {
+      peer.ways = [from];
+      this.#guard.noteContact(from.endpoint, Math.floor(now));
     }
     // Unconfirmed until JavaScript can be told: the next packet tries again.
     const isConfirmed = peer.awaitsConfirmation(session) && this.#report(confirmed(session));
@@ -258,12 +309,7 @@ export class PacketEngine {
 
   #send(
     peer: EnginePeer,
-    {
-      session,
-      to,
-      packet,
-      now,
-    }: { readonly session: TransportSession; readonly to: Endpoint; readonly packet: Uint8Array; readonly now: Millis },
+    { session, packet, now }: { readonly session: TransportSession; readonly packet: Uint8Array; readonly now: Millis },
   ): void {
     const datagram = session.seal(packet, this.#mtu);
     const { traffic } = peer;
@@ -275,7 +321,12 @@ export class PacketEngine {
       traffic.sentPackets++;
     }
     this.#noteTraffic();
-    this.#output.toUdp(to, datagram);
+    for (const way of peer.ways) this.#transmit(way, datagram);
+  }
+
+  #transmit({ endpoint, socket = 0, relay }: Way, datagram: Uint8Array, ttl?: number): void {
+    if (!this.#sockets.has(socket)) return this.count("udpSendErrors");
+    this.#output.toUdp({ endpoint, socket }, relay === undefined ? datagram : wrapRelayed("to-relay", relay, datagram), ttl);
   }
 
   #noteTraffic(): void {
@@ -291,9 +342,9 @@ export class PacketEngine {
     while (this.#staging.waiting(slot) > 0) {
       const session = peer.sealing(now);
       if (session === undefined) return this.#wantSession(peer, now);
-      if (peer.endpoint === undefined) return;
+      if (peer.ways.length === 0) return;
       const packet = this.#staging.take(slot);
-      if (packet !== undefined) this.#send(peer, { session, to: peer.endpoint, packet, now });
+      if (packet !== undefined) this.#send(peer, { session, packet, now });
     }
   }
 

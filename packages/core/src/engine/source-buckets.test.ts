@@ -33,6 +33,22 @@ test("a clock that goes back fills nothing and takes nothing away", () => {
   assert.equal(bucket.take(10_050), true);
 });
 
+test("what is taken at once is taken whole or not at all", () => {
+  const bucket = new RateBucket(RATE, 0);
+  assert.deepEqual([bucket.take(0, 6), bucket.take(0, 3), bucket.take(0, 3), bucket.take(0, 2)], [false, true, false, true]);
+  assert.deepEqual([bucket.take(100, 3), bucket.take(100, 2), bucket.take(100)], [false, true, false]);
+});
+
+test("a changed rate counts from then on; what is left stays, as far as there is room", () => {
+  const bucket = new RateBucket(RATE, 0);
+  bucket.take(0, 2);
+  bucket.changeRate({ burst: 100, perSecond: 1_000 });
+  assert.deepEqual([bucket.take(0, 4), bucket.take(1, 4), bucket.take(1)], [false, true, false]);
+  bucket.take(1_000, 0);
+  bucket.changeRate({ burst: 2, perSecond: 1 });
+  assert.deepEqual([bucket.take(1_000, 3), bucket.take(1_000, 2)], [false, true]);
+});
+
 test("an IPv4 address is a source, and so is an IPv6 /64", () => {
   const buckets = new SourceBuckets(RATE, 10);
   assert.equal(taken(buckets, "192.0.2.1", 0), 5);

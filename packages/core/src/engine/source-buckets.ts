@@ -9,7 +9,7 @@ export interface Rate {
 
 /** A token bucket in whole numbers, so that every implementation refuses the same packet. A clock that goes back fills nothing. */
 export class RateBucket {
-  readonly #rate: Rate;
+  #rate: Rate;
   #thousandths: number;
   #filledAt: Millis;
 
@@ -19,13 +19,18 @@ export class RateBucket {
     this.#filledAt = now;
   }
 
-  /** False when there is nothing left. */
-  take(now: Millis): boolean {
+  /** From the next {@link take} on, also for the time since the last one. What is left stays, as far as there is room for it. */
+  changeRate(rate: Rate): void {
+    this.#rate = rate;
+  }
+
+  /** False when there is not as much left: then nothing is taken. */
+  take(now: Millis, tokens: number = 1): boolean {
     const grown = Math.max(0, now - this.#filledAt) * this.#rate.perSecond;
     this.#thousandths = Math.min(this.#rate.burst * TOKEN, this.#thousandths + grown);
     this.#filledAt = Math.max(this.#filledAt, now);
-    if (this.#thousandths < TOKEN) return false;
-    this.#thousandths -= TOKEN;
+    if (this.#thousandths < tokens * TOKEN) return false;
+    this.#thousandths -= tokens * TOKEN;
     return true;
   }
 }

@@ -16,7 +16,7 @@ interface Staged {
 }
 
 /**
- * Packets that wait for a session or an endpoint: per peer first in, first out, at most STAGED_PACKETS; over all at most
+ * Packets that wait for a session or a way: per peer first in, first out, at most STAGED_PACKETS; over all at most
  * STAGED_IN_ALL, where the oldest of any peer makes room.
  */
 export class Staging {

@@ -9,7 +9,7 @@ import type { Crypto, SigningKey } from "../crypto/crypto.ts";
 import { networkId, networkIdBytes } from "../ids/network-id.ts";
 import { type NodeId, nodeId } from "../ids/node-id.ts";
 import { type Certificate, signCertificate, signConsent } from "../records/certificate.ts";
-import { type EndpointRecord, signEndpointRecord } from "../records/endpoint-record.ts";
+import { type EndpointRecord, NOWHERE, signEndpointRecord } from "../records/endpoint-record.ts";
 import { openEnvelope } from "../records/envelope.ts";
 import { readNetworkStatement, signNetworkStatement } from "../records/network-statement.ts";
 import { RecordOpener, type SignedRecord } from "../records/record.ts";
@@ -112,8 +112,7 @@ export class SampleNetwork {
   endpoint(name: string, choice: Partial<EndpointRecord & { readonly sequence: number }> = {}): Uint8Array {
     return signEndpointRecord(crypto, keyOf(name), {
       network: this.id,
-      udp: [],
-      tcp: [],
+      ...NOWHERE,
       isStopped: false,
       sequence: this.#sequence++,
       ...choice,

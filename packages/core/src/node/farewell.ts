@@ -3,7 +3,7 @@ import type { Crypto, SigningKey } from "../crypto/crypto.ts";
 import { MeshError } from "../errors.ts";
 import { nodeId } from "../ids/node-id.ts";
 import type { Trust } from "../membership/trust.ts";
-import { signEndpointRecord } from "../records/endpoint-record.ts";
+import { NOWHERE, signEndpointRecord } from "../records/endpoint-record.ts";
 import { signRemoval } from "../records/removal.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 import type { NodeEffect } from "./node-effect.ts";
@@ -75,7 +75,7 @@ export class Farewell {
     if (!isWanted || this.#isBegun || !this.#node.isMember()) return stopped();
     const { crypto, key, trust } = this.#node;
     const sequence = this.#node.nextSequence();
-    const goodbye = signEndpointRecord(crypto, key, { network: trust.network, sequence, udp: [], tcp: [], isStopped: true });
+    const goodbye = signEndpointRecord(crypto, key, { network: trust.network, sequence, ...NOWHERE, isStopped: true });
     return this.#say(goodbye, { sequence }, { within: GOODBYE_WITHIN, done: stopped });
   }
 

@@ -1,5 +1,6 @@
 import { addressPlan } from "../address/address-plan.ts";
 import type { Prefix } from "../address/prefix.ts";
+import { DEFAULT_RELAY_LIMIT } from "../config/settings.ts";
 import type { Crypto, SigningKey } from "../crypto/crypto.ts";
 import { networkId, networkIdBytes } from "../ids/network-id.ts";
 import { nodeId } from "../ids/node-id.ts";
@@ -40,5 +41,5 @@ export function foundNetwork(options: FoundOptions): Omit<NodeSnapshot, "udpPort
     consent: signConsent(crypto, key, network),
     issuerCertificate: new Uint8Array(),
   });
-  return { statement, certificate, sequence: 0, stampsUntil: 0, hasLeft: false, ledger: EMPTY_LEDGER };
+  return { statement, certificate, sequence: 0, stampsUntil: 0, hasLeft: false, relayLimit: DEFAULT_RELAY_LIMIT, ledger: EMPTY_LEDGER };
 }

@@ -52,6 +52,7 @@ test("an answer that holds makes a node of it", () => {
     sequence: 0,
     stampsUntil: 0,
     hasLeft: false,
+    relayLimit: 100,
     ledger: EMPTY_LEDGER,
   });
   assert.deepEqual(records, [admin]);

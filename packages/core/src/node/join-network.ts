@@ -1,3 +1,4 @@
+import { DEFAULT_RELAY_LIMIT } from "../config/settings.ts";
 import type { Crypto, SigningKey } from "../crypto/crypto.ts";
 import { MeshError } from "../errors.ts";
 import { networkId } from "../ids/network-id.ts";
@@ -35,7 +36,15 @@ export function finishJoin(
   const { certificate, records } = response.value;
   if (trust.believedCertificate(certificate)?.certificate.subject !== nodeId(key.publicKey)) throw untrue();
   return {
-    snapshot: { statement: invite.invite.statement, certificate, sequence: 0, stampsUntil: 0, hasLeft: false, ledger: EMPTY_LEDGER },
+    snapshot: {
+      statement: invite.invite.statement,
+      certificate,
+      sequence: 0,
+      stampsUntil: 0,
+      hasLeft: false,
+      relayLimit: DEFAULT_RELAY_LIMIT,
+      ledger: EMPTY_LEDGER,
+    },
     records,
   };
 }

@@ -1,8 +1,6 @@
-import { address4 } from "../address/address-plan.ts";
 import type { Endpoint } from "../address/endpoint.ts";
 import type { RoutesView, StatusView } from "../api/views.ts";
 import type { Crypto, Random, SigningKey } from "../crypto/crypto.ts";
-import { MeshError } from "../errors.ts";
 import { networkId } from "../ids/network-id.ts";
 import { type NodeId, nodeId, shortId } from "../ids/node-id.ts";
 import type { InviteMember } from "../membership/invite.ts";
@@ -13,7 +11,7 @@ import { isUsableCandidate } from "../path/candidate.ts";
 import type { ControlEvent, ControlQueries } from "../ports/control-plane.ts";
 import type { HostView } from "../ports/host-network.ts";
 import type { Certificate } from "../records/certificate.ts";
-import { type EndpointRecord, signEndpointRecord } from "../records/endpoint-record.ts";
+import { type EndpointRecord, NOWHERE, signEndpointRecord } from "../records/endpoint-record.ts";
 import { RecordOpener, type SignedRecord } from "../records/record.ts";
 import { RecordSet } from "../records/record-set.ts";
 import { compileTable } from "../routing/compile-table.ts";
@@ -21,18 +19,17 @@ import { type Millis, seconds } from "../time/millis.ts";
 import { earliest } from "../time/wake.ts";
 import { AdmissionDesk } from "./admission-desk.ts";
 import { hostCollision } from "./choose-prefix.ts";
+import { CommandDesk } from "./command-desk.ts";
 import { Counters } from "./counters.ts";
 import { DurableWrites, UNAWAITED } from "./durable-writes.ts";
 import { Farewell } from "./farewell.ts";
-import { findMember } from "./find-member.ts";
 import { linkOf } from "./link-of.ts";
 import { LinkTargets } from "./link-targets.ts";
 import type { NodeEffect } from "./node-effect.ts";
-import type { CommandId, NodeCommand, NodeEvent } from "./node-event.ts";
-import { EndpointPublisher, type OwnEndpoints, ownEndpoints, placeOf } from "./own-endpoints.ts";
-import { isUnheardInTunnel, pathText } from "./peer-state.ts";
-import { Peers, type Pong } from "./peers.ts";
-import { PingDesk, pingView } from "./ping-desk.ts";
+import type { NodeEvent } from "./node-event.ts";
+import { CutOff, linksThroughTunnel } from "./overlay-links.ts";
+import { EndpointPublisher, type OwnEndpoints, type OwnPlace, ownEndpoints, placeOf, samePlace } from "./own-endpoints.ts";
+import { Peers } from "./peers.ts";
 import { encodeRecords, type NodeSnapshot } from "./snapshot.ts";
 import { type NodeDevice, routesView, statusView, type ViewParts, type ViewSources } from "./views.ts";
 
@@ -56,6 +53,8 @@ const RECORDS_WRITE_DELAY: Millis = seconds(2);
 /** Faults of records that an honest member may pass on: the author's certificate may be on the way here, or its version newer than ours. */
 const BLAMELESS: ReadonlySet<RecordRefusal> = new Set(["not-entitled", "too-many", "too-fast", "unknown-version"]);
 
+const BYTES_PER_MBIT = 125_000;
+
 /** Peers asked at the start; in a larger mesh control links and traffic tell soon enough who is there. */
 const MOST_GREETED = 64;
 
@@ -77,7 +76,8 @@ export class MeshNode {
   readonly #book: RecordBook;
   readonly #peers: Peers;
   readonly #desk: AdmissionDesk;
-  readonly #pings = new PingDesk();
+  readonly #commands: CommandDesk;
+  readonly #cutOff = new CutOff();
   readonly #farewell: Farewell;
   readonly #publisher = new EndpointPublisher();
   readonly #links = new Map<NodeId, Endpoint>();
@@ -120,7 +120,8 @@ export class MeshNode {
       counters: this.#counters,
       plan: this.trust.plan,
       stampFloor: snapshot.stampsUntil,
-      onPong: (pong) => this.#onPong(pong),
+      ownEndpoints: () => this.#endpoints().udp,
+      onPong: (pong) => this.#commands.answered(pong, this.#now),
       onReserve: (until) => this.#write({ stampsUntil: until }, () => this.#peers.stampsReserved(until, this.#now)),
     });
     this.#isIpv4Usable = this.#collision() === undefined;
@@ -155,6 +156,8 @@ export class MeshNode {
       commit: (change, then) => this.#write(change, then),
       announce: (own) => this.#announce(own),
     });
+    const { id: self } = this;
+    this.#commands = new CommandDesk({ self, trust, book: this.#book, peers: this.#peers, desk: this.#desk, farewell: this.#farewell });
   }
 
   handle(event: NodeEvent, now: Millis): readonly NodeEffect[] {
@@ -165,7 +168,7 @@ export class MeshNode {
   /** When a `timer` event is next needed; undefined: not before something else happens. */
   wakeAt(): Millis | undefined {
     const lasting = this.#farewell.isBegun ? [] : [this.#peers.wakeAt(), this.#publisher.wakeAt()];
-    return earliest(...lasting, this.#pings.wakeAt(), this.#recordsWriteAt);
+    return earliest(...lasting, this.#commands.wakeAt(), this.#cutOff.wakeAt(), this.#recordsWriteAt);
   }
 
   /** What libp2p needs answered at once. Pure. */
@@ -196,7 +199,8 @@ export class MeshNode {
       case "started": {
         this.#startedWallAt = this.#wallNow();
         const written = this.#write({ tcpPort: event.tcpPort });
-        this.#publisher.want(this.#endpoints());
+        this.#resumePlace();
+        this.#publisher.want(this.#place());
         return [
           ...written,
           { type: "set-handshake-key", publicKey: this.#crypto.agreementKeyOf(this.#key).publicKey },
@@ -221,13 +225,13 @@ export class MeshNode {
       case "host": {
         const isElsewhere = placeOf(event.host) !== placeOf(this.#host);
         this.#host = event.host;
-        this.#publisher.want(this.#endpoints());
+        this.#publisher.want(this.#place());
         return [this.#link(), ...(isElsewhere ? this.#peers.networkChanged(this.#now) : [])];
       }
       case "traffic":
         return this.#farewell.isBegun ? [] : this.#peers.traffic(event.peers, this.#now);
       case "command":
-        return this.#command(event.id, event.command);
+        return this.#commands.command(event.id, event.command, this.#now);
       case "engine-failed":
         return [log("error", "the packet engine stopped", { reason: event.reason })];
       case "datagram":
@@ -276,9 +280,12 @@ export class MeshNode {
   #due(): readonly NodeEffect[] {
     const now = this.#now;
     const effects: NodeEffect[] = [];
-    const endpoints = this.#farewell.isBegun ? undefined : this.#publisher.takeDue(now);
-    if (endpoints !== undefined) effects.push(...this.#publishEndpoints(endpoints));
-    for (const [id, node] of this.#pings.takeOverdue(now)) effects.push(this.#pingResult(id, node, undefined));
+    if (this.#peers.takeMoved()) this.#publisher.want(this.#place());
+    const place = this.#farewell.isBegun ? undefined : this.#publisher.takeDue(now);
+    if (place !== undefined) effects.push(...this.#publishPlace(place));
+    effects.push(...this.#commands.overdue(now));
+    const isCutOff = this.#links.size === 0 && this.#book.membership.members.size > 1 && !this.#farewell.isBegun;
+    if (this.#cutOff.isDue(isCutOff, now)) effects.push(...this.#dialThroughTunnel());
     if (this.#recordsWriteAt !== undefined && now >= this.#recordsWriteAt) {
       this.#recordsWriteAt = undefined;
       const bytes = encodeRecords([...this.#book.set.values()].map((record) => record.bytes));
@@ -324,7 +331,7 @@ export class MeshNode {
     if (foreign !== undefined) {
       // Another copy of this node spoke, or this one lost its state: continue above what it said.
       this.#snapshot = { ...this.#snapshot, sequence: foreign.sequence };
-      this.#publisher.wantAgain(this.#endpoints());
+      this.#publisher.wantAgain(this.#place());
     }
     return effects;
   }
@@ -341,10 +348,12 @@ export class MeshNode {
     if (own !== undefined && own.record !== this.#snapshot.certificate && this.#isRenewal(own.certificate)) {
       effects.push(...this.#write({ certificate: own.record }));
     }
-    const ids = new Set(peers.map(({ id }) => id));
-    effects.push(...this.#peers.setPeers(ids, this.#now));
+    const numbers = new Map(peers.map(({ id, certificate, isConflicted }) => [id, isConflicted ? undefined : certificate.number]));
+    effects.push(...this.#peers.setPeers(numbers, own?.isConflicted === false ? own.certificate.number : undefined, this.#now));
     effects.push({ type: "publish-table", table: compileTable(this.trust.plan, peers, (node) => this.#peers.slotOf(node)) });
-    effects.push(...this.#targets.keepOnly(ids, this.#links.keys()));
+    const bytesPerSecond = this.#snapshot.relayLimit * BYTES_PER_MBIT;
+    if (bytesPerSecond > 0) effects.push({ type: "set-relay", relay: { members: this.#peers.relayMembers(), bytesPerSecond } });
+    effects.push(...this.#targets.keepOnly(new Set(numbers.keys()), this.#links.keys()));
     if (own?.certificate.number !== this.#linkedNumber) effects.push(this.#link());
     return effects;
   }
@@ -361,25 +370,51 @@ export class MeshNode {
       if (record.isStopped) return [...this.#peers.stopped(record.node, this.#now), this.#targets.drop(record.node)];
       const usable = (endpoints: readonly Endpoint[]): readonly Endpoint[] =>
         endpoints.filter((endpoint) => isUsableCandidate(this.trust.plan, endpoint));
-      const candidates = this.#peers.setCandidates(record.node, usable(record.udp), this.#now);
+      const place = { ...record, own: usable(record.udp), reflexive: usable(record.reflexive) };
+      const candidates = this.#peers.published(record.node, place, this.#now);
       return [...candidates, ...this.#targets.want(record.node, usable(record.tcp))];
     });
+  }
+
+  #dialThroughTunnel(): readonly NodeEffect[] {
+    const { plan } = this.trust;
+    const linked = linksThroughTunnel(this.#endpointRecords(), {
+      plan,
+      isIpv4Usable: this.#isIpv4Usable,
+      numberOf: (node) => this.#book.membership.members.get(node)?.certificate.number,
+      isReached: (node) => this.#peers.isReached(node),
+    });
+    return linked.flatMap(({ node, endpoints }) => this.#targets.want(node, endpoints));
   }
 
   #endpointRecords(): readonly EndpointRecord[] {
     return [...this.#book.set.values()].flatMap(({ content }) => (content.type === "endpoint" ? [content.endpoint] : []));
   }
 
-  #publishEndpoints(endpoints: OwnEndpoints): readonly NodeEffect[] {
+  #publishPlace(place: OwnPlace): readonly NodeEffect[] {
     if (!this.#book.membership.members.has(this.id)) return [];
     const sequence = this.#nextSequence();
-    const record = signEndpointRecord(this.#crypto, this.#key, { network: this.trust.network, sequence, ...endpoints, isStopped: false });
+    const record = signEndpointRecord(this.#crypto, this.#key, { network: this.trust.network, sequence, ...place, isStopped: false });
     // Told when the sequence is durable: a sequence used twice would leave two records nobody could order.
     return this.#write({ sequence }, () => this.#announce([record]));
   }
 
   #nextSequence(): number {
     return Math.max(this.#snapshot.sequence + 1, Math.floor(this.#wallNow()));
+  }
+
+  #place(): OwnPlace {
+    const place = this.#peers.place(this.#now);
+    return { ...this.#endpoints(), ...place, isRelay: place.isReachable && this.#snapshot.relayLimit > 0 };
+  }
+
+  /** Where others believe us, if we are still there: as reachable as before, and nothing new to say yet. */
+  #resumePlace(): void {
+    const known = this.#endpointRecords().find(({ node }) => node === this.id);
+    const here = { ...NOWHERE, ...this.#endpoints() };
+    if (known === undefined || known.isStopped || !samePlace({ ...NOWHERE, udp: known.udp, tcp: known.tcp }, here)) return;
+    if (known.isReachable) this.#peers.assumeReachable();
+    this.#publisher.resume(known, this.#now);
   }
 
   #endpoints(): OwnEndpoints {
@@ -410,42 +445,6 @@ export class MeshNode {
   #write(change: Partial<NodeSnapshot>, then?: () => readonly NodeEffect[]): readonly NodeEffect[] {
     this.#snapshot = { ...this.#snapshot, ...change };
     return [this.#writes.write(this.#snapshot, then)];
-  }
-
-  // People
-
-  #command(id: CommandId, command: NodeCommand): readonly NodeEffect[] {
-    try {
-      if (command.type === "invite") {
-        return this.#desk.invite(command, (invite) => [{ type: "command-result", id, result: { type: "invite", invite } }]);
-      }
-      if (command.type === "leave") return this.#farewell.leave(id, command.isForced);
-      const { membership } = this.#book;
-      const member = findMember(command.target, { members: membership.members, plan: this.trust.plan, self: this.id });
-      if (!this.#pings.add(id, member.id, this.#now)) return [this.#pingResult(id, member.id, undefined)];
-      return this.#peers.ping(member.id, this.#now);
-    } catch (error) {
-      if (!(error instanceof MeshError)) throw error;
-      return [{ type: "command-result", id, result: { type: "failed", error } }];
-    }
-  }
-
-  #onPong({ node, rtt }: Pong): readonly NodeEffect[] {
-    return this.#pings.takeAnswered(node).map((id) => this.#pingResult(id, node, rtt));
-  }
-
-  #pingResult(id: CommandId, node: NodeId, rtt: Millis | undefined): NodeEffect {
-    const member = this.#book.membership.members.get(node);
-    const peer = this.#peers.peer(node);
-    const ping = pingView({
-      node: member?.name ?? shortId(node),
-      address: member === undefined ? "-" : address4(this.trust.plan, member.certificate.number),
-      path: peer === undefined ? "not a member any more" : pathText(peer.path, this.#now),
-      rtt,
-      session: peer?.sessionAt !== undefined,
-      throughTunnel: !isUnheardInTunnel(peer, this.#now),
-    });
-    return { type: "command-result", id, result: { type: "ping", ping } };
   }
 
   #isOwnRemoval(opener: RecordOpener, bytes: Uint8Array): boolean {

@@ -1,11 +1,12 @@
 import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
 import type { Prefix } from "../address/prefix.ts";
+import type { Way } from "../address/way.ts";
 import type { InviteView, LeaveView, PingView } from "../api/views.ts";
 import type { MeshError } from "../errors.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { JoinId } from "../ports/control-plane.ts";
-import type { DatapathSession, ForwardingTable, PeerSlot } from "../ports/datapath.ts";
+import type { DatapathSession, ForwardingTable, PeerSlot, RelayTable } from "../ports/datapath.ts";
 import type { StoreDocument } from "../ports/store.ts";
 import type { Millis } from "../time/millis.ts";
 import type { CommandId } from "./node-event.ts";
@@ -15,11 +16,13 @@ export type NodeEffect =
   // engine
   | { readonly type: "set-handshake-key"; readonly publicKey: Uint8Array }
   | { readonly type: "publish-table"; readonly table: ForwardingTable }
-  | { readonly type: "set-endpoint"; readonly slot: PeerSlot; readonly endpoint: Endpoint }
+  | { readonly type: "set-ways"; readonly slot: PeerSlot; readonly ways: readonly Way[] }
+  | { readonly type: "set-relay"; readonly relay: RelayTable }
   | { readonly type: "install-session"; readonly session: DatapathSession }
   | { readonly type: "drop-session"; readonly localIndex: number }
   | { readonly type: "send-keepalive"; readonly slot: PeerSlot }
-  | { readonly type: "send-datagram"; readonly to: Endpoint; readonly bytes: Uint8Array }
+  /** `ttl`: so many routers may forward it; the host's default unless told. */
+  | { readonly type: "send-datagram"; readonly way: Way; readonly bytes: Uint8Array; readonly ttl?: number }
   // control plane
   | { readonly type: "connect"; readonly node: NodeId; readonly endpoints: readonly Endpoint[] }
   | { readonly type: "disconnect"; readonly node: NodeId }

@@ -3,16 +3,16 @@ import { test } from "node:test";
 import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
 import { parsePrefix } from "../address/prefix.ts";
-import { SampleNetwork } from "../membership/sample-network-fixture.ts";
-import { MAX_ENDPOINTS } from "../records/endpoint-record.ts";
-import { EndpointPublisher, type OwnEndpoints, ownEndpoints, PUBLISH_BURST, PUBLISH_INTERVAL, placeOf } from "./own-endpoints.ts";
+import { idOf, SampleNetwork } from "../membership/sample-network-fixture.ts";
+import { MAX_ENDPOINTS, NOWHERE } from "../records/endpoint-record.ts";
+import { EndpointPublisher, type OwnPlace, ownEndpoints, PUBLISH_BURST, PUBLISH_INTERVAL, placeOf } from "./own-endpoints.ts";
 
 const { plan } = new SampleNetwork();
 const host = (...ips: readonly string[]): Parameters<typeof ownEndpoints>[1] => ({
   routes: [],
   addresses: ips.map((ip) => ({ device: "eth0", ip: ip as Ip, prefixLength: 24 })),
 });
-const places = (last: number): OwnEndpoints => ({ udp: [{ ip: `192.0.2.${last}` as Ip, port: 5_000 }], tcp: [] });
+const places = (last: number): OwnPlace => ({ ...NOWHERE, udp: [{ ip: `192.0.2.${last}` as Ip, port: 5_000 }] });
 
 test("every usable address of the host is told with both ports; the mesh itself never", () => {
   const { udp, tcp } = ownEndpoints(plan, host("192.168.1.5", "10.77.2.1", "fe80::1", "127.0.0.1", "2001:db8::1"), {
@@ -53,12 +53,12 @@ test("a host that has lost every address keeps what it said", () => {
   const publisher = new EndpointPublisher();
   publisher.want(places(1));
   publisher.takeDue(0);
-  publisher.want({ udp: [], tcp: [] });
+  publisher.want(NOWHERE);
   assert.equal(publisher.wakeAt(), undefined);
   publisher.want(places(1));
   assert.equal(publisher.wakeAt(), undefined, "it is back where it was");
   publisher.want(places(2));
-  publisher.want({ udp: [], tcp: [] });
+  publisher.want(NOWHERE);
   assert.equal(publisher.wakeAt(), undefined, "it is not at the place that was not told yet, either");
 });
 
@@ -71,6 +71,39 @@ test("what is published already is not wanted again, unless someone holds anothe
   assert.equal(publisher.wakeAt(), undefined);
   publisher.wantAgain(places(1));
   assert.deepEqual(publisher.takeDue(PUBLISH_INTERVAL), places(1));
+});
+
+test("what others should know of how to reach it is published as its addresses are: reachable, relaying, its homes in their order", () => {
+  const publisher = new EndpointPublisher();
+  const [first, second] = [idOf("first"), idOf("second")];
+  let now = 0;
+  let place = places(1);
+  for (const changed of [{}, { isReachable: true }, { isRelay: true }, { homes: [first, second] }, { homes: [second, first] }]) {
+    place = { ...place, ...changed };
+    publisher.want(place);
+    now += PUBLISH_INTERVAL;
+    assert.deepEqual(publisher.takeDue(now), place, JSON.stringify(changed));
+    publisher.want(structuredClone(place));
+    assert.equal(publisher.wakeAt(), undefined, "once");
+  }
+});
+
+test("after a start what others know already is not said again, and what is found out in the first 3 s is said once, then", () => {
+  const publisher = new EndpointPublisher();
+  const before: OwnPlace = { ...places(1), isReachable: true };
+  publisher.resume(before, 10_000);
+  publisher.want(structuredClone(before));
+  assert.equal(publisher.wakeAt(), undefined);
+  const [home, standby] = [idOf("first"), idOf("second")];
+  for (const homes of [[home], [home, standby]]) publisher.want({ ...before, homes });
+  assert.equal(publisher.takeDue(12_999), undefined);
+  assert.deepEqual(publisher.takeDue(13_000), { ...before, homes: [home, standby] });
+});
+
+test("a host without addresses says nothing new, whatever it could say of relays", () => {
+  const publisher = new EndpointPublisher();
+  publisher.want({ ...NOWHERE, isReachable: true, homes: [idOf("first")] });
+  assert.equal(publisher.wakeAt(), undefined);
 });
 
 test("a host is elsewhere when its addresses or default routes changed, not when a container came", () => {

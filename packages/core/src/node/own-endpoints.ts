@@ -2,7 +2,7 @@ import type { AddressPlan } from "../address/address-plan.ts";
 import { type Endpoint, formatEndpoint } from "../address/endpoint.ts";
 import { isUsableCandidate } from "../path/candidate.ts";
 import type { HostView } from "../ports/host-network.ts";
-import { MAX_ENDPOINTS } from "../records/endpoint-record.ts";
+import { type EndpointRecord, MAX_ENDPOINTS } from "../records/endpoint-record.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 
 /** Changes of one node's endpoints that go on are told as one in this time. */
@@ -14,6 +14,13 @@ export const PUBLISH_INTERVAL: Millis = seconds(10);
  */
 export const PUBLISH_BURST = 3;
 
+/** After a start others know where this node was; what it finds out by and by is told as one. */
+const SETTLING: Millis = seconds(3);
+
+/** What a node publishes of where it is. */
+export type OwnPlace = Pick<EndpointRecord, "udp" | "reflexive" | "tcp" | "isReachable" | "isRelay" | "homes">;
+
+/** Of this host's own addresses. */
 export interface OwnEndpoints {
   readonly udp: readonly Endpoint[];
   readonly tcp: readonly Endpoint[];
@@ -39,26 +46,33 @@ export class EndpointPublisher {
   #published = "";
   /** Each publication pays for one interval; so far ahead it is paid. */
   #paidUntil: Millis = 0;
-  #wanted: OwnEndpoints | undefined;
+  #wanted: OwnPlace | undefined;
+  #notBefore: Millis = 0;
+
+  /** This is what others hold since before the start. */
+  resume(place: OwnPlace, now: Millis): void {
+    this.#published = textOf(place);
+    this.#notBefore = now + SETTLING;
+  }
 
   /** A host without any address keeps what it said: it comes back where it was, or says where it is then. */
-  want(endpoints: OwnEndpoints): void {
-    const isNowhere = endpoints.udp.length + endpoints.tcp.length === 0;
-    this.#wanted = isNowhere || textOf(endpoints) === this.#published ? undefined : endpoints;
+  want(place: OwnPlace): void {
+    const isNowhere = place.udp.length + place.tcp.length === 0;
+    this.#wanted = isNowhere || textOf(place) === this.#published ? undefined : place;
   }
 
   /** Publish again though nothing changed: someone holds a newer record in our name. */
-  wantAgain(endpoints: OwnEndpoints): void {
+  wantAgain(place: OwnPlace): void {
     this.#published = "";
-    this.want(endpoints);
+    this.want(place);
   }
 
   wakeAt(): Millis | undefined {
-    return this.#wanted === undefined ? undefined : Math.max(0, this.#paidUntil - (PUBLISH_BURST - 1) * PUBLISH_INTERVAL);
+    return this.#wanted === undefined ? undefined : Math.max(this.#notBefore, this.#paidUntil - (PUBLISH_BURST - 1) * PUBLISH_INTERVAL);
   }
 
   /** What to publish now, if anything is due. */
-  takeDue(now: Millis): OwnEndpoints | undefined {
+  takeDue(now: Millis): OwnPlace | undefined {
     const dueAt = this.wakeAt();
     const wanted = this.#wanted;
     if (wanted === undefined || dueAt === undefined || now < dueAt) return undefined;
@@ -69,6 +83,10 @@ export class EndpointPublisher {
   }
 }
 
-function textOf({ udp, tcp }: OwnEndpoints): string {
-  return `${udp.map(formatEndpoint).join()} ${tcp.map(formatEndpoint).join()}`;
+export function samePlace(a: OwnPlace, b: OwnPlace): boolean {
+  return textOf(a) === textOf(b);
+}
+
+function textOf({ udp, reflexive, tcp, isReachable, isRelay, homes }: OwnPlace): string {
+  return JSON.stringify([udp.map(formatEndpoint), reflexive.map(formatEndpoint), tcp.map(formatEndpoint), isReachable, isRelay, homes]);
 }

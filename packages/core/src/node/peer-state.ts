@@ -1,12 +1,15 @@
 import { formatEndpoint } from "../address/endpoint.ts";
 import type { PeerState } from "../api/views.ts";
-import type { PeerPath } from "../path/path-monitor.ts";
+import type { NodeId } from "../ids/node-id.ts";
+import type { Candidate } from "../path/candidate.ts";
+import type { Path, PeerPath, Search } from "../path/path-state.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 
 /** Serf's words for what the path and the control link tell together. */
 export function peerState(path: PeerPath, isLinked: boolean): PeerState {
   switch (path.state.name) {
     case "direct":
+    case "relayed":
       return "alive";
     case "suspect":
       return "suspect";
@@ -14,10 +17,15 @@ export function peerState(path: PeerPath, isLinked: boolean): PeerState {
     case "probing":
     case "dormant":
       if (isUnreached(path)) return isLinked ? "suspect" : "failed";
-      return isLinked ? "alive" : "unknown";
+      return isLinked || wasReached(path) ? "alive" : "unknown";
     case "stopped":
       return "left";
   }
+}
+
+/** It was there when it was last needed. */
+function wasReached({ state }: PeerPath): boolean {
+  return state.name === "dormant" && state.last !== undefined;
 }
 
 /** No path was found to it, and since then none. */
@@ -33,32 +41,66 @@ export function isUnheardInTunnel(
   peer: { readonly path: PeerPath; readonly unansweredAt: Millis | undefined } | undefined,
   now: Millis,
 ): boolean {
-  return peer?.path.state.name === "direct" && peer.unansweredAt !== undefined && now - peer.unansweredAt > UNANSWERED_FOR;
+  const name = peer?.path.state.name;
+  return (name === "direct" || name === "relayed") && peer?.unansweredAt !== undefined && now - peer.unansweredAt > UNANSWERED_FOR;
+}
+
+/** What carries the packets now, or will carry the next ones. */
+export function pathOf({ state }: PeerPath): Path | undefined {
+  switch (state.name) {
+    case "direct":
+    case "relayed":
+    case "suspect":
+      return state.path;
+    case "dormant":
+      return state.last;
+    case "probing":
+    case "failed":
+    case "stopped":
+      return undefined;
+  }
 }
 
 /** How packets to the peer travel, or why they do not. */
-export function pathText({ state, candidates }: PeerPath, now: Millis): string {
+export function pathText({ state, endpoints, relays }: PeerPath, view: { readonly now: Millis; nameOf(node: NodeId): string }): string {
+  const { now } = view;
+  const isFindable = endpoints.length > 0 || relays.length > 0;
   switch (state.name) {
     case "direct":
-      return `direct ${formatEndpoint(state.path.endpoint)}`;
+      return by(state.path.candidate);
+    case "relayed":
+      return `${by(state.path.candidate)}, ${searchText(state.search, now)}`;
     case "suspect":
-      return `no answer for ${age(now - state.sinceAt)}, last direct ${formatEndpoint(state.path.endpoint)}`;
+      return `no answer for ${age(now - state.sinceAt)}, last ${by(state.path.candidate)}`;
     case "failed":
       return noAnswer(state.failedAt);
     case "probing":
       if (state.failedAt !== undefined) return noAnswer(state.failedAt);
-      return candidates.length === 0
-        ? "no address known yet"
-        : `trying ${candidates.length === 1 ? "1 address" : `${candidates.length} addresses`}`;
+      if (!isFindable) return "no address known yet";
+      return `trying ${counted(endpoints.length, "address", "addresses")}${relays.length === 0 ? "" : ` and ${counted(relays.length, "relay", "relays")}`}`;
     case "dormant":
-      return candidates.length === 0 ? "no address known yet" : "not tried yet";
+      if (state.last !== undefined) return state.isLapsed ? `idle, last ${by(state.last.candidate)}` : `${by(state.last.candidate)}, idle`;
+      return isFindable ? "not tried yet" : "no address known yet";
     case "stopped":
       return "stopped";
   }
 
-  function noAnswer(sinceAt: Millis): string {
-    return candidates.length === 0 ? "no address known" : `no answer for ${age(now - sinceAt)}`;
+  function by(candidate: Candidate): string {
+    return candidate.type === "direct" ? `direct ${formatEndpoint(candidate.endpoint)}` : `relayed by ${view.nameOf(candidate.relay)}`;
   }
+
+  function noAnswer(sinceAt: Millis): string {
+    return isFindable ? `no answer for ${age(now - sinceAt)}` : "no address known";
+  }
+}
+
+function searchText(search: Search | undefined, now: Millis): string {
+  if (search?.name !== "waiting") return "looking for a direct path";
+  return `no direct path found, next try in ${age(search.retryAt - now)}`;
+}
+
+function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
 }
 
 /** A duration as people say it, in its largest unit. */

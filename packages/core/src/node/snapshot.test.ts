@@ -15,6 +15,7 @@ const base: NodeSnapshot = {
   tcpPort: 65_535,
   stampsUntil: 0,
   hasLeft: false,
+  relayLimit: 100,
   ledger: EMPTY_LEDGER,
 };
 const full: NodeSnapshot = {
@@ -25,6 +26,7 @@ const full: NodeSnapshot = {
   tcpPort: 443,
   stampsUntil: 1_790_000_000_000,
   hasLeft: true,
+  relayLimit: 100,
   ledger: {
     serial: 1_790_000_000_000,
     assignments: [{ node: idOf("a"), number: 65_535, generation: 3, certificate: new Uint8Array(30).fill(9) }],
@@ -69,5 +71,5 @@ test("a document of 20,000 records comes back", () =>
 
 test("later versions are told apart", () => {
   for (const decode of [decodeSnapshot, decodeRecords])
-    assert.deepEqual(decode(packFields([3, []])), { ok: false, fault: "unknown-version" });
+    assert.deepEqual(decode(packFields([4, []])), { ok: false, fault: "unknown-version" });
 });

@@ -1,5 +1,6 @@
 import type { Decoded } from "../bytes/decoded.ts";
 import { type Field, FieldReader, packFields, unpackFields } from "../bytes/fields.ts";
+import { DEFAULT_RELAY_LIMIT, MAX_RELAY_LIMIT } from "../config/settings.ts";
 import { nodeId, nodeKey } from "../ids/node-id.ts";
 import { type Assignment, EMPTY_LEDGER, type Ledger, type OpenInvite } from "../membership/ledger.ts";
 import { MAX_NUMBER } from "../records/certificate.ts";
@@ -21,17 +22,21 @@ export interface NodeSnapshot {
   readonly stampsUntil: Millis;
   /** This node has ended its membership; what is stored is only waiting to be deleted. */
   readonly hasLeft: boolean;
+  /** What this node relays for each member, in Mbit/s; 0: nothing. */
+  readonly relayLimit: number;
   /** Of an admin; empty for others. */
   readonly ledger: Ledger;
 }
 
-const VERSION = 2;
+const VERSION = 3;
+/** Without a relay limit. */
+const VERSION_BEFORE = 2;
 const RECORDS_VERSION = 1;
 const MAX_ENTRIES = 65_536;
 const MAX_WHOLE = Number.MAX_SAFE_INTEGER;
 
 export function encodeSnapshot(snapshot: NodeSnapshot): Uint8Array {
-  const { statement, certificate, sequence, udpPort, tcpPort, stampsUntil, hasLeft, ledger } = snapshot;
+  const { statement, certificate, sequence, udpPort, tcpPort, stampsUntil, hasLeft, relayLimit, ledger } = snapshot;
   const assignments = ledger.assignments.map((a): Field => [nodeKey(a.node), a.number, a.generation, a.certificate]);
   const invites = ledger.invites.map((i): Field => [nodeKey(i.invite), i.uses, i.expiresWallAt, i.usedBy.map((node) => [nodeKey(node)])]);
   return packFields([
@@ -43,6 +48,7 @@ export function encodeSnapshot(snapshot: NodeSnapshot): Uint8Array {
     tcpPort,
     stampsUntil,
     hasLeft,
+    relayLimit,
     ledger.serial,
     assignments,
     invites,
@@ -53,7 +59,8 @@ export function decodeSnapshot(bytes: Uint8Array): Decoded<NodeSnapshot> {
   const fields = unpackFields(bytes);
   if (!fields.ok) return fields;
   const reader = new FieldReader(fields.value);
-  if (reader.whole(0, 255) !== VERSION) return { ok: false, fault: "unknown-version" };
+  const version = reader.whole(0, 255);
+  if (version !== VERSION && version !== VERSION_BEFORE) return { ok: false, fault: "unknown-version" };
   const statement = reader.bytesUpTo(MAX_RECORD_BYTES);
   const certificate = reader.bytesUpTo(MAX_RECORD_BYTES);
   const sequence = reader.whole(0, MAX_WHOLE);
@@ -61,11 +68,12 @@ export function decodeSnapshot(bytes: Uint8Array): Decoded<NodeSnapshot> {
   const tcpPort = reader.whole(0, 65_535);
   const stampsUntil = reader.whole(0, MAX_WHOLE);
   const hasLeft = reader.flag();
+  const relayLimit = version === VERSION ? reader.whole(0, MAX_RELAY_LIMIT) : DEFAULT_RELAY_LIMIT;
   const serial = reader.whole(0, MAX_WHOLE);
   const assignments = reader.list(MAX_ENTRIES, readAssignment);
   const invites = reader.list(MAX_ENTRIES, readInvite);
   const ledger: Ledger = { ...EMPTY_LEDGER, serial, assignments, invites };
-  return reader.finish({ statement, certificate, sequence, udpPort, tcpPort, stampsUntil, hasLeft, ledger });
+  return reader.finish({ statement, certificate, sequence, udpPort, tcpPort, stampsUntil, hasLeft, relayLimit, ledger });
 }
 
 /** The store's `records` document. */

@@ -3,14 +3,16 @@ import { type Endpoint, formatEndpoint } from "../address/endpoint.ts";
 import { formatPrefix } from "../address/prefix.ts";
 import type { HealthView, PeerView, RoutesView, RouteView, SelfView, StatusView } from "../api/views.ts";
 import type { MeshError } from "../errors.ts";
-import type { NodeId } from "../ids/node-id.ts";
+import { type NodeId, shortId } from "../ids/node-id.ts";
 import type { Member, Membership } from "../membership/membership.ts";
 import type { Trust } from "../membership/trust.ts";
+import type { Candidate } from "../path/candidate.ts";
+import type { PeerPath } from "../path/path-state.ts";
 import type { PeerSlot, PeerTraffic } from "../ports/datapath.ts";
 import { prefixesOf } from "../routing/compile-table.ts";
 import type { Millis } from "../time/millis.ts";
 import type { Counters } from "./counters.ts";
-import { isUnheardInTunnel, isUnreached, pathText, peerState } from "./peer-state.ts";
+import { isUnheardInTunnel, isUnreached, pathOf, pathText, peerState } from "./peer-state.ts";
 import type { Peers } from "./peers.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 
@@ -86,15 +88,15 @@ export function routesView(parts: ViewParts, sources: ViewSources): RoutesView {
   }
   for (const member of peersOf(parts)) {
     const path = peers.peer(member.id)?.path;
-    const isUsed = path?.state.name === "direct";
-    const nextHop = path?.state.name === "direct" ? formatEndpoint(path.state.path.endpoint) : "-";
-    const reason = `number ${member.certificate.number} by certificate; ${path === undefined ? "not usable as a peer" : pathText(path, sources.now)}`;
+    const used = path === undefined || path.state.name === "suspect" ? undefined : pathOf(path)?.candidate;
+    const nextHop = used === undefined ? "-" : nextHopOf(parts, used);
+    const reason = `number ${member.certificate.number} by certificate; ${path === undefined ? "not usable as a peer" : textOf(parts, path, sources.now)}`;
     for (const prefix of prefixesOf(trust.plan, member)) {
       rows.push({
         prefix: formatPrefix(prefix),
         node: member.name,
         nodeId: member.id,
-        backend: isUsed ? "tunnel" : "none",
+        backend: used === undefined ? "none" : "tunnel",
         nextHop,
         reason,
       });
@@ -105,6 +107,16 @@ export function routesView(parts: ViewParts, sources: ViewSources): RoutesView {
     }
   }
   return { version: 1, routes: rows };
+}
+
+function textOf({ membership }: ViewParts, path: PeerPath, now: Millis): string {
+  return pathText(path, { now, nameOf: (node) => membership.members.get(node)?.name ?? shortId(node) });
+}
+
+/** Where packets go first: the peer's endpoint, or the relay's name. */
+function nextHopOf({ membership }: ViewParts, candidate: Candidate): string {
+  if (candidate.type === "direct") return formatEndpoint(candidate.endpoint);
+  return membership.members.get(candidate.relay)?.name ?? shortId(candidate.relay);
 }
 
 function peersOf({ membership, id }: ViewParts): readonly Member[] {
@@ -138,8 +150,9 @@ function peerView(parts: ViewParts, member: Member, { now, traffic }: ViewSource
   const { number, role } = member.certificate;
   const peer = peers.peer(member.id);
   const state = peer?.path.state;
+  const used = peer === undefined || state?.name === "suspect" ? undefined : pathOf(peer.path);
   const seen = peer === undefined ? undefined : traffic(peer.slot);
-  const heardAt = Math.max(state?.name === "direct" || state?.name === "suspect" ? state.heardAt : 0, seen?.authenticatedReceivedAt ?? 0);
+  const heardAt = Math.max(state !== undefined && "heardAt" in state ? state.heardAt : 0, seen?.authenticatedReceivedAt ?? 0);
   const isLinked = links.has(member.id);
   return {
     name: member.name,
@@ -151,12 +164,10 @@ function peerView(parts: ViewParts, member: Member, { now, traffic }: ViewSource
     subnet4: formatPrefix(subnet4(plan, number)),
     subnet6: formatPrefix(subnet6(plan, number)),
     state: peer === undefined ? "unknown" : peerState(peer.path, isLinked),
-    path: peer === undefined ? "not usable as a peer" : pathText(peer.path, now),
-    ...(state?.name === "direct" && {
-      endpoint: formatEndpoint(state.path.endpoint),
-      rttMs: state.path.rtt,
-      rttAt: state.path.measuredAt + wallOffset,
-    }),
+    path: peer === undefined ? "not usable as a peer" : textOf(parts, peer.path, now),
+    ...(used?.candidate.type === "direct" && { endpoint: formatEndpoint(used.candidate.endpoint) }),
+    ...(used?.candidate.type === "relay" && { relay: nextHopOf(parts, used.candidate) }),
+    ...(used !== undefined && { rttMs: used.rtt, rttAt: used.measuredAt + wallOffset }),
     ...(heardAt > 0 && { heardAt: heardAt + wallOffset }),
     ...(peer?.sessionAt !== undefined && { sessionAt: peer.sessionAt + wallOffset }),
     receivedBytes: seen?.receivedBytes ?? 0,
@@ -254,6 +265,6 @@ function silentPeers(parts: ViewParts, now: Millis): readonly string[] {
     const path = parts.peers.peer(id)?.path;
     if (path === undefined) return [];
     const state = peerState(path, parts.links.has(id));
-    return state === "failed" || state === "suspect" ? [`${name}: ${pathText(path, now)}`] : [];
+    return state === "failed" || state === "suspect" ? [`${name}: ${textOf(parts, path, now)}`] : [];
   });
 }

@@ -1,4 +1,4 @@
-import { type Endpoint, sameEndpoint } from "../address/endpoint.ts";
+import type { Endpoint } from "../address/endpoint.ts";
 import { BoundedMap } from "../bytes/bounded-map.ts";
 import { concatBytes } from "../bytes/bytes.ts";
 import type { DecodeFault } from "../bytes/decoded.ts";
@@ -6,6 +6,7 @@ import { formatHex } from "../bytes/hex.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 import { decodeProbeBody, decodeProbeFrame, encodeProbeBody, encodeProbeHeader, type ProbeBody, type ProbePurpose } from "../wire/probe.ts";
+import { type Candidate, sameCandidate } from "./candidate.ts";
 import { ProbeKeys } from "./probe-keys.ts";
 import { ReplayWindow } from "./replay-window.ts";
 
@@ -19,8 +20,10 @@ export type BootId = string;
 export type ProbeOutcome =
   /** An authentic PING; `pong` is to be sent back to where it came from. */
   | { readonly type: "ping"; readonly slot: Slot; readonly boot: BootId; readonly pong: Uint8Array }
-  /** The answer to a PING of ours, from the address we asked. */
+  /** The answer to a PING of ours, by the way we asked. */
   | { readonly type: "pong"; readonly slot: Slot; readonly boot: BootId; readonly rtt: Millis; readonly observed: Endpoint }
+  /** What the exchange has no part in. */
+  | ({ readonly slot: Slot; readonly boot: BootId } & FreeProbe)
   | { readonly type: "dropped"; readonly cause: ProbeDrop };
 
 export type ProbeDrop =
@@ -28,7 +31,16 @@ export type ProbeDrop =
   | "unknown-key" // no peer of ours, or a key id made up
   | "not-authentic"
   | "replayed"
-  | "unasked"; // a PONG to nothing, too late, or from another address
+  | "unasked"; // a PONG to nothing, too late, or by another way
+
+/** Probes that are neither question nor answer of a round trip. */
+export type FreeProbe = Exclude<ProbeBody, { readonly type: "ping" | "pong" }>;
+
+/** How a frame came: as whose candidate, and the address its datagram had. */
+export interface ProbeSource {
+  readonly candidate: Candidate;
+  readonly endpoint: Endpoint;
+}
 
 /** A PONG later than this is no proof any more. Paths with longer round trips carry no conversation. */
 const TRANSACTION_LIFETIME: Millis = seconds(5);
@@ -58,7 +70,7 @@ export class ProbeExchange {
   readonly #bootId: Uint8Array;
   readonly #peers = new Map<Slot, ProbePeer>();
   readonly #byKeyId = new Map<string, ProbePeer>();
-  readonly #transactions = new BoundedMap<string, { readonly slot: Slot; readonly to: Endpoint; readonly sentAt: Millis }>(
+  readonly #transactions = new BoundedMap<string, { readonly slot: Slot; readonly to: Candidate; readonly sentAt: Millis }>(
     MAX_TRANSACTIONS,
   );
 
@@ -85,8 +97,8 @@ export class ProbeExchange {
     for (const [transaction, { slot: asked }] of this.#transactions.entries()) if (asked === slot) this.#transactions.delete(transaction);
   }
 
-  /** A PING for this peer, to be sent to `to`; undefined when the peer is not known. */
-  ping(slot: Slot, to: Endpoint, options: { readonly purpose: ProbePurpose; readonly now: Millis }): Uint8Array | undefined {
+  /** A PING for this peer, to be sent by `to`; undefined when the peer is not known. */
+  ping(slot: Slot, to: Candidate, options: { readonly purpose: ProbePurpose; readonly now: Millis }): Uint8Array | undefined {
     const peer = this.#peers.get(slot);
     if (peer === undefined) return undefined;
     const transaction = this.#random.bytes(8);
@@ -94,8 +106,20 @@ export class ProbeExchange {
     return this.#seal(peer, { type: "ping", transaction, purpose: options.purpose });
   }
 
+  /** Sealed for this peer; undefined when it is not known. */
+  frame(slot: Slot, body: FreeProbe): Uint8Array | undefined {
+    const peer = this.#peers.get(slot);
+    return peer === undefined ? undefined : this.#seal(peer, body);
+  }
+
+  /** What we show this peer when it shall relay for us, and what it shows us; undefined when it is not known. */
+  passes(slot: Slot): { readonly ours: number; readonly theirs: number } | undefined {
+    const keys = this.#peers.get(slot)?.keys;
+    return keys === undefined ? undefined : { ours: keys.sendPass, theirs: keys.receivePass };
+  }
+
   /** `receivedAt` is the engine's stamp, `now` when we come to it: the difference is told, so that it counts as nobody's path. */
-  receive(from: Endpoint, bytes: Uint8Array, time: { readonly receivedAt: Millis; readonly now: Millis }): ProbeOutcome {
+  receive(from: ProbeSource, bytes: Uint8Array, time: { readonly receivedAt: Millis; readonly now: Millis }): ProbeOutcome {
     const frame = decodeProbeFrame(bytes);
     if (!frame.ok) return { type: "dropped", cause: frame.fault };
     const { header, sealed } = frame.value;
@@ -108,21 +132,22 @@ export class ProbeExchange {
     if (!rememberBoot(peer, boot, key).accept(header.counter)) return { type: "dropped", cause: "replayed" };
     const body = decodeProbeBody(opened);
     if (!body.ok) return { type: "dropped", cause: body.fault };
-    if (body.value.type === "pong") return this.#match(peer, { from, boot, receivedAt: time.receivedAt }, body.value);
+    if (body.value.type === "pong") return this.#match(peer, { from: from.candidate, boot, receivedAt: time.receivedAt }, body.value);
+    if (body.value.type !== "ping") return { ...body.value, slot: peer.slot, boot };
     const delayMicros = Math.min(MAX_DELAY_MICROS, Math.max(0, Math.round((time.now - time.receivedAt) * 1_000)));
-    const pong = this.#seal(peer, { type: "pong", transaction: body.value.transaction, observed: from, delayMicros });
+    const pong = this.#seal(peer, { type: "pong", transaction: body.value.transaction, observed: from.endpoint, delayMicros });
     return { type: "ping", slot: peer.slot, boot, pong };
   }
 
   #match(
     peer: ProbePeer,
-    arrival: { readonly from: Endpoint; readonly boot: BootId; readonly receivedAt: Millis },
+    arrival: { readonly from: Candidate; readonly boot: BootId; readonly receivedAt: Millis },
     pong: Extract<ProbeBody, { type: "pong" }>,
   ): ProbeOutcome {
     const id = formatHex(pong.transaction);
     const asked = this.#transactions.get(id);
     const isAnswer =
-      asked?.slot === peer.slot && sameEndpoint(asked.to, arrival.from) && arrival.receivedAt - asked.sentAt <= TRANSACTION_LIFETIME;
+      asked?.slot === peer.slot && sameCandidate(asked.to, arrival.from) && arrival.receivedAt - asked.sentAt <= TRANSACTION_LIFETIME;
     if (asked === undefined || !isAnswer) return { type: "dropped", cause: "unasked" };
     this.#transactions.delete(id); // single use
     return {

@@ -25,6 +25,15 @@ test("every direction, pair and boot has its own key, every direction and pair i
   assert.ok(ids.every(({ length }) => length === 8));
 });
 
+test("passes: both ends agree, each direction and pair has its own, and they are numbers of 32 bits", () => {
+  assert.deepEqual([ab.sendPass, ab.receivePass], [ba.receivePass, ba.sendPass]);
+  const passes = [ab.sendPass, ab.receivePass, ac.sendPass, ac.receivePass];
+  assert.equal(new Set(passes).size, 4);
+  for (const pass of passes) assert.ok(Number.isInteger(pass) && pass >= 0 && pass <= 0xffff_ffff, `${pass}`);
+  // BLAKE2s-32(key pair, "relay" and the sender's key), made with another implementation of BLAKE2s: a change parts nodes of two versions.
+  assert.equal(ab.sendPass, 0xdde0_9ff2);
+});
+
 test("a key of low order agrees with nobody", () => {
   for (const low of [new Uint8Array(32), new Uint8Array(32).fill(1, 0, 1)]) assert.equal(ProbeKeys.between(crypto, a, low), undefined);
 });

@@ -9,6 +9,7 @@ import type { AgreementKey, Crypto } from "../crypto/crypto.ts";
  *   pair        = BLAKE2s(key X25519(ours, theirs), "mesh-path-1")
  *   keyId(A→B)  = BLAKE2s-64(key pair, "id" ‖ A's public key)
  *   key(A→B, b) = BLAKE2s(key pair, "key" ‖ A's public key ‖ b), b being A's boot id
+ *   pass(A→B)   = BLAKE2s-32(key pair, "relay" ‖ A's public key): A shows it when it asks B to relay, as a big-endian number
  *
  * A new boot has a new key, so a counter that starts again at zero never repeats a nonce.
  */
@@ -38,6 +39,16 @@ export class ProbeKeys {
     return new ProbeKeys(pair, ours.publicKey, theirs);
   }
 
+  /** What we show to the peer when it shall relay for us. */
+  get sendPass(): number {
+    return relayPass(this.#pair, this.#ours);
+  }
+
+  /** What the peer shows to us. */
+  get receivePass(): number {
+    return relayPass(this.#pair, this.#theirs);
+  }
+
   sendKey(bootId: Uint8Array): Uint8Array {
     return bootKey(this.#pair, this.#ours, bootId);
   }
@@ -50,6 +61,7 @@ export class ProbeKeys {
 const LABEL = utf8("mesh-path-1");
 const ID_LABEL = utf8("id");
 const KEY_LABEL = utf8("key");
+const RELAY_LABEL = utf8("relay");
 
 function keyId(pair: Uint8Array, sender: Uint8Array): Uint8Array {
   return blake2s(concatBytes(ID_LABEL, sender), { key: pair, digestLength: 8 });
@@ -57,4 +69,8 @@ function keyId(pair: Uint8Array, sender: Uint8Array): Uint8Array {
 
 function bootKey(pair: Uint8Array, sender: Uint8Array, bootId: Uint8Array): Uint8Array {
   return blake2s(concatBytes(KEY_LABEL, sender, bootId), { key: pair });
+}
+
+function relayPass(pair: Uint8Array, sender: Uint8Array): number {
+  return new DataView(blake2s(concatBytes(RELAY_LABEL, sender), { key: pair, digestLength: 4 }).buffer).getUint32(0);
 }

@@ -1,9 +1,9 @@
-import type { Endpoint } from "../address/endpoint.ts";
 import type { Prefix } from "../address/prefix.ts";
+import type { SocketId, Way } from "../address/way.ts";
 import type { Millis } from "../time/millis.ts";
 
 /**
- * The packet engine: one TUN device, one UDP socket, and the WireGuard transport between them.
+ * The packet engine: one TUN device, one UDP socket or several, and the WireGuard transport between them.
  *
  * Threads: every method is called from JavaScript's thread and returns at once; packets move on threads of the
  * engine's own and never call JavaScript. Buffers passed in are copied (keys are then wiped in place); buffers handed
@@ -12,7 +12,7 @@ import type { Millis } from "../time/millis.ts";
 export interface Datapath {
   readonly info: DatapathInfo;
 
-  /** CLOCK_BOOTTIME in milliseconds, the clock of every instant in this interface. */
+  /** CLOCK_BOOTTIME in milliseconds and parts of them, to the microsecond: the clock of every instant in this interface. */
   now(): Millis;
 
   /**
@@ -25,8 +25,14 @@ export interface Datapath {
   /** Replaces peers and allowed IPs as one; no packet sees half of two tables. A peer that is gone loses its sessions. */
   publishTable(table: ForwardingTable): void;
 
-  /** Where packets for the peer go from now on; undefined: nowhere, they wait (see STAGED_PACKETS). */
-  setEndpoint(slot: PeerSlot, endpoint: Endpoint | undefined): void;
+  /**
+   * How packets for the peer travel from now on: each by every one of these ways, MAX_WAYS at most; none: they wait (see
+   * STAGED_PACKETS). RangeError for more, a socket that is not open, or numbers that are none.
+   */
+  setWays(slot: PeerSlot, ways: readonly Way[]): void;
+
+  /** Whom this node relays for from now on, with budgets that go on for those that stay; see RelayTable. */
+  setRelay(table: RelayTable): void;
 
   /**
    * Adds a session. An initiator's is current at once and the old current becomes previous; a responder's is `next`
@@ -37,11 +43,22 @@ export interface Datapath {
   /** Forgets and wipes one session. Unknown indices are ignored: the engine may have dropped it already. */
   dropSession(localIndex: number): void;
 
-  /** Sends an empty transport packet if the peer has a session and an endpoint. */
+  /** Sends an empty transport packet if the peer has a session and a way. */
   sendKeepalive(slot: PeerSlot): void;
 
-  /** Sends bytes as they are (handshakes, probes). Loss and send errors are counted, not reported. */
-  sendDatagram(to: Endpoint, bytes: Uint8Array): void;
+  /**
+   * Sends bytes as they are (handshakes, probes), behind the relay's header where the way has one. `ttl`, 1 to 255: so many
+   * routers may forward it; the host's default unless told. Loss and send errors are counted, not reported.
+   */
+  sendDatagram(way: Way, bytes: Uint8Array, options?: { readonly ttl?: number }): void;
+
+  /**
+   * Opens further UDP sockets, each on a port of the kernel's choice; what comes in by them is treated as on the first. As many
+   * as could be had, MAX_SOCKETS in all.
+   */
+  openSockets(count: number): readonly SocketId[];
+  /** Unknown ones are ignored. The first socket stays. What would leave by a closed one is a send error. */
+  closeSockets(sockets: readonly SocketId[]): void;
 
   /** The next packet that any session seals or opens is reported as `traffic-resumed`: until then no stamp changes. */
   awaitTraffic(): void;
@@ -79,13 +96,41 @@ export type PeerSlot = number;
 /** Peers one table can hold. Bounds the shared memory: 128 bytes each, touched only when used. */
 export const MAX_PEERS = 16_384;
 
-/** Packets that wait per peer for a session or an endpoint; the oldest go first when there are more. As wireguard-go. */
+/** Ways by which each packet for one peer is sent at once: the one in use, and another while that is in doubt. */
+export const MAX_WAYS = 2;
+
+/** The first one, and one for each door that is knocked at in a birthday search (docs/paths.md). */
+export const MAX_SOCKETS: number = 1 + 512;
+
+/**
+ * Whom this node relays for. A datagram that asks to be relayed is passed on when its header names two of these members, its
+ * `pass` is the sender's, it came from where the sender's own packets go (the first of its ways, if that is straight), and the
+ * receiver has such a way. What it carries is WireGuard's or a probe, and is not looked into.
+ */
+export interface RelayTable {
+  readonly members: readonly RelayMember[];
+  /** Of one sender, header included; 0: nothing is relayed. RELAY_BURST as many may come at once. */
+  readonly bytesPerSecond: number;
+}
+
+export interface RelayMember {
+  readonly slot: PeerSlot;
+  /** Of the node, not 0; no two alike. */
+  readonly number: number; // u16
+  /** That it shows when it asks. */
+  readonly pass: number; // u32
+}
+
+/** A sender that was quiet may send as much at once as it may in this time. */
+export const RELAY_BURST: Millis = 250;
+
+/** Packets that wait per peer for a session or a way; the oldest go first when there are more. As wireguard-go. */
 export const STAGED_PACKETS = 128;
 
 /** Immutable once published. Longest prefix wins, outbound for the destination and inbound for the source. */
 export interface ForwardingTable {
   readonly peers: readonly PeerSlot[];
-  /** Of the peers, those whose endpoint follows the source of every transport packet they authenticate (WireGuard's roaming): they do not probe. */
+  /** Of the peers, those whose way follows the source of every transport packet they authenticate (WireGuard's roaming): they do not probe. */
   readonly roaming: readonly PeerSlot[];
   readonly routes: readonly ForwardingRoute[];
 }
@@ -141,7 +186,7 @@ export const STRANGERS_HANDSHAKES: { readonly burst: number; readonly perSecond:
 
 export type DatapathException =
   /** A datagram that is not transport data: a handshake message that passed setHandshakeKey's guard, or one of our own kinds. */
-  | { readonly type: "datagram"; readonly from: Endpoint; readonly receivedAt: Millis; readonly bytes: Uint8Array }
+  | { readonly type: "datagram"; readonly from: Way; readonly receivedAt: Millis; readonly bytes: Uint8Array }
   /** A packet waits for this peer and no session can seal it. Repeated at most once a second while that lasts. */
   | { readonly type: "session-wanted"; readonly slot: PeerSlot }
   /** The first packet authenticated by a responder's session arrived: the peer has the keys. */
@@ -154,7 +199,7 @@ export type DatapathException =
 /** Those that a node decides about; the other is between the engine and whoever reads its stamps. */
 export type NodeException = Exclude<DatapathException, { readonly type: "traffic-resumed" }>;
 
-/** Since the peer's slot appeared in a table. Instants are 0 when it never happened. */
+/** Since the peer's slot appeared in a table. Instants, whole milliseconds of the native engine, are 0 when it never happened. */
 export interface PeerTraffic {
   readonly sentBytes: number; // inner bytes, as are all
   readonly receivedBytes: number;
@@ -170,7 +215,7 @@ export interface PeerTraffic {
   readonly sendCounter: number;
 }
 
-/** Packets and datagrams dropped, by cause, and errors of the two devices. Names are stable: they are API. */
+/** Packets and datagrams dropped, by cause, errors of the devices, and what was relayed. Names are stable: they are API. */
 export const DATAPATH_COUNTERS = [
   "udpMalformed", // no kind we know, or of a wrong size
   "udpUnknownSession", // transport data with an index we do not have
@@ -188,6 +233,11 @@ export const DATAPATH_COUNTERS = [
   "handshakeNotForUs", // no valid MAC1
   "handshakeCookieSent", // under load and without a valid MAC2: answered with a cookie
   "sourceOverBudget", // more than HANDSHAKES_PER_SOURCE or DATAGRAMS_PER_SOURCE, or than strangers' shares
+  "relayedPackets", // passed on for members of the RelayTable; those that could not be sent are send errors, too
+  "relayedBytes", // of these, without the relay's header
+  "relayNotAllowed", // asked for by no member, by a wrong pass, from elsewhere, to itself, or with a relay's datagram inside
+  "relayNoWay", // the receiver has no way, or none that is straight
+  "relayOverLimit", // beyond RelayTable.bytesPerSecond
 ] as const;
 
 export type DatapathCounter = (typeof DATAPATH_COUNTERS)[number];

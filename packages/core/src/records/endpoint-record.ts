@@ -4,23 +4,47 @@ import type { Decoded } from "../bytes/decoded.ts";
 import { FieldReader } from "../bytes/fields.ts";
 import type { Crypto, SigningKey } from "../crypto/crypto.ts";
 import { type NetworkId, networkId, networkIdBytes } from "../ids/network-id.ts";
-import type { NodeId } from "../ids/node-id.ts";
+import { type NodeId, nodeId, nodeKey } from "../ids/node-id.ts";
 import { type Envelope, RECORD_KINDS, signRecord } from "./envelope.ts";
 
 /** Where a node says it can be reached. Signed by the node itself; hostile input like everything else of a peer. */
 export interface EndpointRecord {
   readonly network: NetworkId;
   readonly node: NodeId;
-  /** Data plane. */
+  /** Data plane, at the host's own addresses. */
   readonly udp: readonly Endpoint[];
+  /** Data plane, as others see it: what a NAT makes of it. */
+  readonly reflexive: readonly Endpoint[];
   /** Control plane. */
   readonly tcp: readonly Endpoint[];
   /** The node's goodbye: it was stopped on purpose, and nobody needs to look for it. Its next start says where it is again. */
   readonly isStopped: boolean;
+  /** Others have reached it unasked: no NAT or firewall of its own stands before it. */
+  readonly isReachable: boolean;
+  /** It relays for members that it can reach. */
+  readonly isRelay: boolean;
+  /** Members that it keeps a way open to, and that can reach it at any time: its home relays. */
+  readonly homes: readonly NodeId[];
 }
 
 /** Endpoints of one kind in one record: bounds whom a member can make others probe; hosts have a handful of addresses. */
 export const MAX_ENDPOINTS = 16;
+
+/** A NAT with several public addresses has a few. */
+export const MAX_REFLEXIVE = 4;
+
+/** Home relays of one node: the one in use and a standby. */
+export const MAX_HOMES = 2;
+
+/** What a node says of itself that is nowhere to be found. */
+export const NOWHERE: Pick<EndpointRecord, "udp" | "reflexive" | "tcp" | "isReachable" | "isRelay" | "homes"> = {
+  udp: [],
+  reflexive: [],
+  tcp: [],
+  isReachable: false,
+  isRelay: false,
+  homes: [],
+};
 
 export function signEndpointRecord(
   crypto: Crypto,
@@ -31,7 +55,16 @@ export function signEndpointRecord(
     kind: RECORD_KINDS.endpoint,
     subject: new Uint8Array(),
     sequence: record.sequence,
-    body: [networkIdBytes(record.network), record.udp.map(endpointFields), record.tcp.map(endpointFields), record.isStopped],
+    body: [
+      networkIdBytes(record.network),
+      record.udp.map(endpointFields),
+      record.reflexive.map(endpointFields),
+      record.tcp.map(endpointFields),
+      record.isStopped,
+      record.isReachable,
+      record.isRelay,
+      record.homes.map((home) => [nodeKey(home)]),
+    ],
   });
 }
 
@@ -40,9 +73,11 @@ export function readEndpointRecord(envelope: Envelope): Decoded<EndpointRecord> 
   const reader = new FieldReader(envelope.body);
   const network = networkId(reader.bytes(32));
   const udp = reader.list(MAX_ENDPOINTS, readEndpoint);
+  const reflexive = reader.list(MAX_REFLEXIVE, readEndpoint);
   const tcp = reader.list(MAX_ENDPOINTS, readEndpoint);
-  const isStopped = reader.flag();
-  return reader.finish({ network, node: envelope.author, udp, tcp, isStopped });
+  const [isStopped, isReachable, isRelay] = [reader.flag(), reader.flag(), reader.flag()];
+  const homes = reader.list(MAX_HOMES, (home) => nodeId(home.bytes(32)));
+  return reader.finish({ network, node: envelope.author, udp, reflexive, tcp, isStopped, isReachable, isRelay, homes });
 }
 
 function endpointFields(endpoint: Endpoint): readonly [Uint8Array, number] {

@@ -9,7 +9,7 @@ import { nodeKey } from "../ids/node-id.ts";
 import { crypto, idOf, keyOf, NOTHING, SampleNetwork } from "../membership/sample-network-fixture.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import { isConsent, isGranted, signCertificate, signConsent } from "./certificate.ts";
-import { MAX_ENDPOINTS, signEndpointRecord } from "./endpoint-record.ts";
+import { MAX_ENDPOINTS, MAX_HOMES, NOWHERE, signEndpointRecord } from "./endpoint-record.ts";
 import { RECORD_KINDS, signRecord } from "./envelope.ts";
 import { signNetworkStatement } from "./network-statement.ts";
 import { type RecordContent, RecordOpener, replaces, type SignedRecord } from "./record.ts";
@@ -26,6 +26,9 @@ const samples: Readonly<Record<string, Uint8Array>> = {
   "removal by an admin, back in": network.removal("admin", "member", { signerCertificate: admin, isOut: false }),
   "endpoint record": network.endpoint("member", { udp, tcp: udp.slice(1) }),
   "endpoint record of a node that is nowhere": network.endpoint("member"),
+  "endpoint record of a relay": network.endpoint("member", { udp, isReachable: true, isRelay: true }),
+  "endpoint record of a node behind a NAT": network.endpoint("member", { reflexive: udp, homes: [idOf("home"), idOf("standby")] }),
+  "endpoint record of a node that says goodbye": network.endpoint("member", { isStopped: true }),
   "record of a later version": signRecord(crypto, keyOf("member"), { kind: 77, subject: Uint8Array.of(1), sequence: 3, body: ["new"] }),
 };
 
@@ -96,6 +99,8 @@ const fields: readonly Field[] = [
   [[new Uint8Array(16).fill(1), 80]],
   [[new Uint8Array(16), 0]],
   [1],
+  [[nodeKey(idOf("a"))], [nodeKey(idOf("b"))]],
+  [[nodeKey(idOf("a")), 1]],
   Array.from({ length: 65 }, () => [1, 1]),
 ];
 
@@ -107,7 +112,7 @@ test("seed 1: 20,000 random bodies of every kind, all signed, either fail or sig
     [RECORD_KINDS.network]: ["home", Uint8Array.of(10, 77, 0, 0), 16, 24],
     [RECORD_KINDS.certificate]: [networkIdBytes(network.id), false, "a", 1, 0, 0, [], new Uint8Array(64), NOTHING],
     [RECORD_KINDS.removal]: [networkIdBytes(network.id), true, 5, NOTHING],
-    [RECORD_KINDS.endpoint]: [networkIdBytes(network.id), [], [[new Uint8Array(16), 5]], false],
+    [RECORD_KINDS.endpoint]: [networkIdBytes(network.id), [], [], [[new Uint8Array(16), 5]], false, true, false, [[nodeKey(idOf("home"))]]],
   };
   let taken = 0;
   for (let run = 0; run < 20_000; run++) {
@@ -162,8 +167,16 @@ const refused: Readonly<Record<string, Uint8Array>> = {
     kind: RECORD_KINDS.endpoint,
     subject: nodeKey(idOf("member")),
     sequence: 1,
-    body: [networkIdBytes(network.id), [], []],
+    body: [networkIdBytes(network.id), [], [], [], false, false, false, []],
   }),
+  "an endpoint record without what it says of relays": endpoint([[], [], [], false]),
+  "an endpoint record with a home too many": network.endpoint("member", {
+    homes: Array.from({ length: MAX_HOMES + 1 }, (_, i) => idOf(`home ${i}`)),
+  }),
+  "a home that is no key": endpoint([[], [], [], false, false, false, [[new Uint8Array(31)]]]),
+  "a home with something behind": endpoint([[], [], [], false, false, false, [[nodeKey(idOf("home")), 1]]]),
+  "a flag that is none": endpoint([[], [], [], false, 1, false, []]),
+  "a field too many": endpoint([[], [], [], false, false, false, [], 1]),
   "port 0": network.endpoint("member", { udp: [{ ip: "192.0.2.1" as Ip, port: 0 }] }),
   "too many endpoints": network.endpoint("member", {
     tcp: Array.from({ length: MAX_ENDPOINTS + 1 }, (_, i) => ({ ip: "192.0.2.1" as Ip, port: i + 1 })),
@@ -175,6 +188,24 @@ for (const [what, bytes] of Object.entries(refused)) {
     assert.ok(!opened.ok && opened.fault !== "bad-signature");
   });
 }
+
+/** `body`: what follows the network. */
+function endpoint(body: readonly Field[]): Uint8Array {
+  return signRecord(crypto, keyOf("member"), {
+    kind: RECORD_KINDS.endpoint,
+    subject: NOTHING,
+    sequence: 1,
+    body: [networkIdBytes(network.id), ...body],
+  });
+}
+
+test("the body that the others bend is a good one", () => {
+  const opened = network.open(endpoint([[], [], [], false, false, false, []]));
+  assert.deepEqual(opened.content, {
+    type: "endpoint",
+    endpoint: { ...NOWHERE, network: network.id, node: idOf("member"), isStopped: false },
+  });
+});
 
 function statement(body: readonly Field[]): Uint8Array {
   return signRecord(crypto, keyOf("root"), { kind: RECORD_KINDS.network, subject: NOTHING, sequence: 0, body });

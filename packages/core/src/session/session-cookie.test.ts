@@ -140,7 +140,7 @@ for (const loaded of ["responder", "initiator", "both"]) {
     /** Carries a message to one end, and what comes of it to the other, until nothing does. */
     const carry = (end: number, bytes: Uint8Array, now: Millis): void => {
       const { guard, table, from, isOn } = guards[end] ?? assert.fail();
-      const verdict = isOn ? guard.judge(from, bytes, now) : ({ pass: true } as const);
+      const verdict = isOn ? guard.judge(from.endpoint, bytes, now) : ({ pass: true } as const);
       if (!verdict.pass) {
         if (verdict.reply !== undefined) carry(1 - end, verdict.reply, now);
         return;

@@ -1,4 +1,4 @@
-import type { Endpoint } from "../address/endpoint.ts";
+import type { Way } from "../address/way.ts";
 import type { DecodeFault } from "../bytes/decoded.ts";
 import type { Millis } from "../time/millis.ts";
 
@@ -14,7 +14,7 @@ export type SessionEvent =
   /** The peer started again and cannot open what we seal: a handshake now, however short ago the last one was. */
   | { readonly type: "session-lost"; readonly slot: SessionSlot }
   /** A datagram whose first word is a WireGuard type 1, 2 or 3. Not yet authenticated in any way. */
-  | { readonly type: "message"; readonly from: Endpoint; readonly bytes: Uint8Array }
+  | { readonly type: "message"; readonly from: Way; readonly bytes: Uint8Array }
   /** The engine opened the first packet of a responder's session. */
   | { readonly type: "session-confirmed"; readonly slot: SessionSlot; readonly localIndex: number }
   /** The engine's stamps for a peer with traffic, about twice a second. */
@@ -38,13 +38,13 @@ export interface TrafficStamps {
 export type SessionEffect =
   /** Send to wherever the peer is believed to be: the caller knows the paths. */
   | { readonly type: "send-handshake"; readonly slot: SessionSlot; readonly bytes: Uint8Array }
-  /** Send to the address a message came from. */
-  | { readonly type: "reply"; readonly slot: SessionSlot; readonly to: Endpoint; readonly bytes: Uint8Array }
+  /** Send back by the way a message came. */
+  | { readonly type: "reply"; readonly slot: SessionSlot; readonly to: Way; readonly bytes: Uint8Array }
   | { readonly type: "install-session"; readonly session: SessionKeys }
   | { readonly type: "drop-session"; readonly localIndex: number }
   | { readonly type: "send-keepalive"; readonly slot: SessionSlot }
-  /** An authentic handshake message of the peer came from this address. */
-  | { readonly type: "heard"; readonly slot: SessionSlot; readonly from: Endpoint }
+  /** An authentic handshake message of the peer came by this way. */
+  | { readonly type: "heard"; readonly slot: SessionSlot; readonly from: Way }
   /**
    * Make this wall-clock instant durable, then say `stamps-reserved`. Until then initiations may have to wait. Asked once
    * until it is said; a later one is always higher.

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { nodeCrypto } from "../../node-crypto.ts";
-import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
+import type { Way } from "../address/way.ts";
 import { equalBytes } from "../bytes/bytes.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import { type Millis, minutes, seconds } from "../time/millis.ts";
@@ -18,7 +18,7 @@ const KEYS = [10, 11].map((value) => crypto.agreementKey(new Uint8Array(32).fill
 /** What the engine does for one peer, as far as sessions can tell. */
 class Engine {
   readonly table: SessionTable;
-  readonly from: Endpoint;
+  readonly from: Way;
   readonly sessions = new Map<number, SessionKeys>();
   readonly confirmed = new Set<number>();
   readonly initiatedAt: Millis[] = [];
@@ -29,7 +29,7 @@ class Engine {
   constructor(number: 0 | 1, random: SeededRandom) {
     const [own, other] = [KEYS[number], KEYS[1 - number]];
     assert.ok(own !== undefined && other !== undefined);
-    this.from = { ip: `192.0.2.${number}` as Ip, port: 1_000 };
+    this.from = { endpoint: { ip: `192.0.2.${number}` as Ip, port: 1_000 } };
     this.table = new SessionTable({ crypto, random, key: own });
     this.table.handle({ type: "wall-clock", offset: 1_700_000_000_000 }, 0);
     this.table.handle({ type: "peer-added", slot: SLOT, tunnelKey: other.publicKey }, 0);

@@ -1,4 +1,4 @@
-import type { Endpoint } from "../address/endpoint.ts";
+import type { Way } from "../address/way.ts";
 import { compareBytes, equalBytes } from "../bytes/bytes.ts";
 import { formatHex } from "../bytes/hex.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
@@ -369,7 +369,7 @@ export class SessionTable {
 
   // --- both
 
-  #receive(event: { readonly bytes: Uint8Array; readonly from: Endpoint }, now: Millis, effects: SessionEffect[]): void {
+  #receive(event: { readonly bytes: Uint8Array; readonly from: Way }, now: Millis, effects: SessionEffect[]): void {
     const cause = this.#consume(event.bytes, { from: event.from, now }, effects);
     if (cause !== undefined) effects.push({ type: "dropped", cause });
   }
@@ -439,6 +439,6 @@ export class SessionTable {
 }
 
 interface Arrival {
-  readonly from: Endpoint;
+  readonly from: Way;
   readonly now: Millis;
 }

@@ -250,7 +250,7 @@ export class World {
       if (verdict.pass) {
         const isNewest = bytes[0] === INITIATION_TYPE && sentAt > (to.latest.get(from) ?? 0);
         if (isNewest) to.latest.set(from, sentAt);
-        this.#tell(to, { type: "message", from: from.from, bytes }, isNewest);
+        this.#tell(to, { type: "message", from: { endpoint: from.from }, bytes }, isNewest);
       } else if (verdict.reply !== undefined) {
         this.cookies++;
         this.#sendMessage(to, from, verdict.reply);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { nodeCrypto } from "../../node-crypto.ts";
-import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
+import type { Way } from "../address/way.ts";
 import type { AgreementKey, Crypto } from "../crypto/crypto.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import type { Millis } from "../time/millis.ts";
@@ -16,8 +16,8 @@ export interface TwoTables {
 
 export const crypto: Crypto = nodeCrypto();
 export const SLOT = 7;
-export const FROM_A: Endpoint = { ip: "192.0.2.1" as Ip, port: 1_001 };
-export const FROM_B: Endpoint = { ip: "192.0.2.2" as Ip, port: 1_002 };
+export const FROM_A: Way = { endpoint: { ip: "192.0.2.1" as Ip, port: 1_001 } };
+export const FROM_B: Way = { endpoint: { ip: "192.0.2.2" as Ip, port: 1_002 } };
 export const KEY_A: AgreementKey = crypto.agreementKey(new Uint8Array(32).fill(0xa));
 export const KEY_B: AgreementKey = crypto.agreementKey(new Uint8Array(32).fill(0xb));
 export const WALL: Millis = 1_700_000_000_000;

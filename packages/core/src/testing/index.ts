@@ -5,4 +5,6 @@ export { SequenceDiagram } from "./sequence-diagram.ts";
 export { SimClock } from "./sim-clock.ts";
 export { SimDatapath } from "./sim-datapath.ts";
 export { GOOD_LINK, SimMesh, SimNode } from "./sim-mesh.ts";
-export { type LinkQuality, SimNetwork } from "./sim-network.ts";
+export { type BoxStats, NAT_KINDS, type NatBehaviour, type NatKind, type NatName } from "./sim-nat.ts";
+export { type LinkQuality, type SendOptions, SimNetwork } from "./sim-network.ts";
+export type { SimSite, SiteKind, SiteOptions } from "./sim-site.ts";

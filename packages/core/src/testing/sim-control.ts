@@ -1,4 +1,5 @@
-import type { Endpoint } from "../address/endpoint.ts";
+import { type Endpoint, sameEndpoint } from "../address/endpoint.ts";
+import type { Ip } from "../address/ip.ts";
 import { formatHex } from "../bytes/hex.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import type { NodeId } from "../ids/node-id.ts";
@@ -8,12 +9,15 @@ import { type Millis, minutes, seconds } from "../time/millis.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 import type { SimClock } from "./sim-clock.ts";
 import type { SimNetwork } from "./sim-network.ts";
+import type { SimSite } from "./sim-site.ts";
 
 /** One node as the simulated control plane sees it. */
 export interface SimControlMember {
   readonly name: string;
   readonly id: NodeId;
+  /** Of its moment: a member may move. */
   readonly endpoint: Endpoint; // TCP
+  readonly site: SimSite | undefined;
   readonly queries: ControlQueries;
   dispatch(event: ControlEvent): void;
 }
@@ -22,6 +26,17 @@ const SYNC_INTERVAL: Millis = minutes(1);
 const REDIAL_INTERVAL: Millis = seconds(5);
 /** A link over a cut is noticed after this long, as libp2p's ping does. */
 const DEAD_LINK_AFTER: Millis = seconds(12);
+/** When its host's network has changed, a node asks its links. */
+const CHECKED_LINK_AFTER: Millis = 250;
+
+/** Where both ends were when it was made: a TCP connection does not outlive either address. */
+interface Link {
+  readonly dialler: SimControlMember;
+  readonly target: SimControlMember;
+  readonly from: Ip;
+  readonly seenAs: Ip;
+  readonly to: Ip;
+}
 
 /** Links, gossip, sync and join exchanges between simulated nodes: what libp2p does for real ones, by the same queries. */
 export class SimControl {
@@ -31,7 +46,7 @@ export class SimControl {
   readonly #crypto: Crypto;
   readonly #members = new Map<NodeId, SimControlMember>();
   readonly #wanted = new Map<NodeId, Map<NodeId, readonly Endpoint[]>>();
-  readonly #links = new Set<string>();
+  readonly #links = new Map<string, Link>();
   readonly #comparedAt = new Map<string, Millis>();
   readonly #heard = new Map<NodeId, Set<string>>();
   #lastJoin = 0;
@@ -55,7 +70,15 @@ export class SimControl {
   /** The process is gone: its links break at once, as TCP's do. */
   remove(id: NodeId): void {
     this.#members.delete(id);
-    for (const link of [...this.#links]) if (link.includes(id)) this.#unlink(link);
+    for (const link of [...this.#links.keys()]) if (link.includes(id)) this.#unlink(link);
+  }
+
+  /** The node's host has noticed a change: links that it broke are found dead soon, and dialled again. */
+  networkChanged(id: NodeId): void {
+    this.#clock.at(this.#clock.now() + CHECKED_LINK_AFTER, () => {
+      for (const link of [...this.#links.keys()]) if (link.includes(id) && this.#isDead(link)) this.#unlink(link);
+      for (const to of this.#wanted.get(id)?.keys() ?? []) this.#dial(id, to);
+    });
   }
 
   connect(from: NodeId, to: NodeId, endpoints: readonly Endpoint[]): void {
@@ -114,16 +137,10 @@ export class SimControl {
   }
 
   #redial(member: SimControlMember): void {
-    for (const link of [...this.#links]) {
-      const other = link.includes(member.id) ? this.#members.get(otherEnd(link, member.id)) : undefined;
-      if (other !== undefined && this.#network.isCut(member.name, other.name))
-        this.#clock.at(this.#clock.now() + DEAD_LINK_AFTER, () => this.#breakIfCut(link, member, other));
-    }
+    for (const link of [...this.#links.keys()])
+      if (link.includes(member.id) && this.#isDead(link))
+        this.#clock.at(this.#clock.now() + DEAD_LINK_AFTER, () => this.#isDead(link) && this.#unlink(link));
     for (const to of this.#wanted.get(member.id)?.keys() ?? []) this.#dial(member.id, to);
-  }
-
-  #breakIfCut(link: string, a: SimControlMember, b: SimControlMember): void {
-    if (this.#network.isCut(a.name, b.name)) this.#unlink(link);
   }
 
   #dial(from: NodeId, to: NodeId): void {
@@ -135,19 +152,21 @@ export class SimControl {
       this.#wanted
         .get(from)
         ?.get(to)
-        ?.some(({ ip, port }) => ip === target.endpoint.ip && port === target.endpoint.port) ?? false;
-    if (!isReachable || dialler.queries.isRemoved(to) || target.queries.isRemoved(from)) return;
+        ?.some((endpoint) => sameEndpoint(endpoint, target.endpoint)) ?? false;
+    if (!isReachable || !this.#network.canDial(target.endpoint, { from: dialler.site, to: target.site })) return;
+    if (dialler.queries.isRemoved(to) || target.queries.isRemoved(from)) return;
     if (target.queries.refuseMember(from, dialler.queries.credentials()) !== undefined) return;
     if (dialler.queries.refuseMember(to, target.queries.credentials()) !== undefined) return;
-    this.#links.add(link);
+    const seenAs = this.#seenAs(dialler, target);
+    this.#links.set(link, { dialler, target, from: dialler.endpoint.ip, seenAs, to: target.endpoint.ip });
     this.#later(() => {
       if (!this.#links.has(link)) return;
-      for (const [here, there] of [
-        [dialler, target],
-        [target, dialler],
+      for (const [here, there, remote] of [
+        [dialler, target, target.endpoint],
+        [target, dialler, { ip: seenAs, port: dialler.endpoint.port }],
       ] as const) {
         here.dispatch({ type: "records", from: there.id, via: "sync", records: [there.queries.credentials()] });
-        here.dispatch({ type: "link-up", node: there.id, remote: there.endpoint });
+        here.dispatch({ type: "link-up", node: there.id, remote });
       }
       this.#sync(dialler, target);
     });
@@ -160,9 +179,22 @@ export class SimControl {
     this.#members.get(b)?.dispatch({ type: "link-down", node: a });
   }
 
+  #seenAs(dialler: SimControlMember, target: SimControlMember): Ip {
+    return this.#network.seenAs(dialler.endpoint.ip, { from: dialler.site, to: target.site, remote: target.endpoint.ip });
+  }
+
+  /** Nothing passes over it any more, and nobody has noticed. */
+  #isDead(name: string): boolean {
+    const link = this.#links.get(name);
+    if (link === undefined) return false;
+    const { dialler, target, from, seenAs, to } = link;
+    if (this.#network.isCut(dialler.name, target.name)) return true;
+    return dialler.endpoint.ip !== from || target.endpoint.ip !== to || this.#seenAs(dialler, target) !== seenAs;
+  }
+
   #isUp(a: NodeId, b: NodeId): boolean {
-    const [here, there] = [this.#members.get(a), this.#members.get(b)];
-    return here !== undefined && there !== undefined && this.#links.has(linkOf(a, b)) && !this.#network.isCut(here.name, there.name);
+    const link = linkOf(a, b);
+    return this.#members.has(a) && this.#members.has(b) && this.#links.has(link) && !this.#isDead(link);
   }
 
   #neighbours(id: NodeId): readonly SimControlMember[] {
@@ -210,8 +242,4 @@ export class SimControl {
 
 function linkOf(a: NodeId, b: NodeId): string {
   return a < b ? `${a} ${b}` : `${b} ${a}`;
-}
-
-function otherEnd(link: string, id: NodeId): NodeId {
-  return link.split(" ").find((end) => end !== id) as NodeId;
 }

@@ -1,6 +1,8 @@
 import type { Endpoint } from "../address/endpoint.ts";
+import type { SocketId, Way } from "../address/way.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import { PacketEngine } from "../engine/packet-engine.ts";
+import type { Hop } from "../engine/ways.ts";
 import type {
   Datapath,
   DatapathCounters,
@@ -10,19 +12,23 @@ import type {
   ForwardingTable,
   PeerSlot,
   PeerTraffic,
+  RelayTable,
 } from "../ports/datapath.ts";
 import type { Millis } from "../time/millis.ts";
 import { decodeInnerPacket, encodeInnerPacket, type InnerPacket } from "./inner-packet.ts";
 import { SeededRandom } from "./seeded-random.ts";
 import type { SimClock } from "./sim-clock.ts";
-import type { SimNetwork } from "./sim-network.ts";
+import type { SimWire } from "./sim-host.ts";
 
 const MTU = 1420;
+/** Ports of further sockets, as if of the kernel's choice: each one new, from here on, and round again. */
+const FIRST_FURTHER_PORT = 40_000;
+const LAST_PORT = 65_535;
 
 export interface SimDatapathOptions {
   readonly name: string;
   readonly clock: SimClock;
-  readonly network: SimNetwork;
+  readonly network: SimWire;
   readonly crypto: Crypto;
   readonly endpoint: Endpoint;
   readonly onException: (exception: DatapathException) => void;
@@ -33,11 +39,13 @@ export interface SimDatapathOptions {
 export class SimDatapath implements Datapath {
   readonly info: DatapathInfo;
   readonly #clock: SimClock;
-  readonly #network: SimNetwork;
+  readonly #network: SimWire;
+  readonly #name: string;
   readonly #endpoint: Endpoint;
+  readonly #sockets = new Map<SocketId, { readonly endpoint: Endpoint; readonly unbind: () => void }>();
+  #nextPort = FIRST_FURTHER_PORT;
   readonly #onException: (exception: DatapathException) => void;
   readonly #engine: PacketEngine;
-  readonly #unbind: () => void;
   readonly #waiting: DatapathException[] = [];
   /** Of the sessions that were installed, for tests; those the engine has forgotten too. */
   readonly #keys = new Map<number, DatapathSession>();
@@ -46,10 +54,14 @@ export class SimDatapath implements Datapath {
     const { name, clock, network, crypto, endpoint, onInner } = options;
     this.#clock = clock;
     this.#network = network;
+    this.#name = name;
     this.#endpoint = endpoint;
     this.#onException = options.onException;
     const output = {
-      toUdp: (to: Endpoint, datagram: Uint8Array): void => network.send(endpoint, to, datagram),
+      toUdp: ({ endpoint: to, socket }: Hop, datagram: Uint8Array, ttl?: number): void => {
+        const from = this.#sockets.get(socket)?.endpoint ?? endpoint;
+        network.send(from, to, datagram, ttl === undefined ? {} : { ttl });
+      },
       toTun: (packet: Uint8Array): void => {
         const inner = decodeInnerPacket(packet);
         if (inner !== undefined) onInner(inner);
@@ -59,10 +71,7 @@ export class SimDatapath implements Datapath {
     const random = SeededRandom.named(endpoint.port, `engine of ${name}`);
     this.#engine = new PacketEngine({ crypto, random, mtu: MTU, output });
     this.info = { backend: "twin", tunName: "mesh0", mtu: MTU, udpPort: endpoint.port, isDualStack: true };
-    this.#unbind = network.bind(name, endpoint, (from, bytes) => {
-      this.#engine.fromUdp(from, bytes, clock.now());
-      this.#tell();
-    });
+    this.#bind(0, endpoint);
   }
 
   now(): Millis {
@@ -77,9 +86,13 @@ export class SimDatapath implements Datapath {
     this.#engine.publishTable(table);
   }
 
-  setEndpoint(slot: PeerSlot, endpoint: Endpoint | undefined): void {
-    this.#engine.setEndpoint(slot, endpoint, this.now());
+  setWays(slot: PeerSlot, ways: readonly Way[]): void {
+    this.#engine.setWays(slot, ways, this.now());
     this.#tellSoon();
+  }
+
+  setRelay(table: RelayTable): void {
+    this.#engine.setRelay(table, this.now());
   }
 
   installSession(session: DatapathSession): void {
@@ -101,9 +114,24 @@ export class SimDatapath implements Datapath {
     this.#tellSoon();
   }
 
-  sendDatagram(to: Endpoint, bytes: Uint8Array): void {
-    this.#engine.noteSent(to, this.now());
-    this.#network.send(this.#endpoint, to, bytes);
+  sendDatagram(way: Way, bytes: Uint8Array, { ttl }: { readonly ttl?: number } = {}): void {
+    this.#engine.sendDatagram(way, bytes, { ttl, now: this.now() });
+  }
+
+  openSockets(count: number): readonly SocketId[] {
+    const opened: SocketId[] = [];
+    while (opened.length < count) {
+      const socket = this.#engine.takeSocket();
+      if (socket === undefined) break;
+      this.#bind(socket, { ip: this.#endpoint.ip, port: this.#nextPort });
+      this.#nextPort = this.#nextPort === LAST_PORT ? FIRST_FURTHER_PORT : this.#nextPort + 1;
+      opened.push(socket);
+    }
+    return opened;
+  }
+
+  closeSockets(sockets: readonly SocketId[]): void {
+    for (const socket of sockets) if (this.#engine.releaseSocket(socket)) this.#unbind(socket);
   }
 
   awaitTraffic(): void {
@@ -119,7 +147,7 @@ export class SimDatapath implements Datapath {
   }
 
   close(): Promise<void> {
-    this.#unbind();
+    for (const socket of [...this.#sockets.keys()]) this.#unbind(socket);
     this.#engine.clear();
     return Promise.resolve();
   }
@@ -133,6 +161,19 @@ export class SimDatapath implements Datapath {
   sendInner(packet: InnerPacket): void {
     this.#engine.fromTun(encodeInnerPacket(packet), this.now());
     this.#tellSoon();
+  }
+
+  #bind(socket: SocketId, endpoint: Endpoint): void {
+    const unbind = this.#network.bind(this.#name, endpoint, (from, bytes) => {
+      this.#engine.fromUdp({ endpoint: from, socket }, bytes, this.now());
+      this.#tell();
+    });
+    this.#sockets.set(socket, { endpoint, unbind });
+  }
+
+  #unbind(socket: SocketId): void {
+    this.#sockets.get(socket)?.unbind();
+    this.#sockets.delete(socket);
   }
 
   /** As the real engine: never inside a call, which a node makes in the middle of its effects. */

@@ -20,12 +20,16 @@ import { SequenceDiagram } from "./sequence-diagram.ts";
 import { SimClock } from "./sim-clock.ts";
 import { SimControl } from "./sim-control.ts";
 import { SimDatapath } from "./sim-datapath.ts";
+import { SimHost } from "./sim-host.ts";
 import { type LinkQuality, SimNetwork } from "./sim-network.ts";
+import type { SimSite } from "./sim-site.ts";
 
 /** How often a real agent reads the engine's stamps. */
 const TRAFFIC_INTERVAL: Millis = 500;
 const FSYNC_TIME: Millis = 2;
 const SETTLE_TIME: Millis = 200;
+/** From a change of the host's addresses until netlink's watcher tells the node. */
+const HOST_EVENT_AFTER: Millis = 200;
 /** Which of two keys is the lower one decides conflicts, so not every seed has the same keys. */
 const KEY_SETS = 4;
 export const GOOD_LINK: LinkQuality = { latency: 20, jitter: 5, loss: 0, duplication: 0 };
@@ -65,9 +69,17 @@ export class SimMesh {
     return this.crypto.signingKey(SeededRandom.named(this.#seed % KEY_SETS, `key ${count} of ${name}`).bytes(32));
   }
 
-  /** The first node: holds root, is an admin. */
-  found(name: string): SimNode {
-    const node = new SimNode(this, name);
+  /** Addresses for a host: of the site, or public. */
+  placeIn(site: SimSite | undefined): { readonly site: SimSite | undefined; readonly ips: readonly Ip[] } {
+    if (site !== undefined) return { site, ips: site.nextIps() };
+    const ip = parseIp(`198.18.${this.random.below(250)}.${1 + this.random.below(250)}`);
+    if (ip === undefined) throw new TypeError("address");
+    return { site, ips: [ip] };
+  }
+
+  /** The first node: holds root, is an admin. Public, unless it is in a site. */
+  found(name: string, options: { readonly site?: SimSite } = {}): SimNode {
+    const node = this.stranger(name, options);
     const prefix4 = parsePrefix("10.77.0.0/16");
     if (prefix4 === undefined) throw new TypeError("prefix");
     const root = this.freshKey(`root of ${name}`);
@@ -87,15 +99,15 @@ export class SimMesh {
     return this.#added(node);
   }
 
-  /** A node that is not a member yet. */
-  stranger(name: string): SimNode {
-    return new SimNode(this, name);
+  /** A node that is not a member yet. Public, unless it is in a site. */
+  stranger(name: string, options: { readonly site?: SimSite } = {}): SimNode {
+    return new SimNode(this, name, options.site);
   }
 
-  /** Makes an invite at `issuer` and joins with it; runs the clock until the node is a member. */
-  join(name: string, issuer: SimNode, via: SimNode = issuer): SimNode {
-    const node = this.stranger(name);
-    const result = this.tryJoin(node, this.invite(issuer), via);
+  /** Makes an invite at `issuer` and joins with it, asking `via` (the issuer, unless told); runs the clock until the node is a member. */
+  join(name: string, issuer: SimNode, options: { readonly via?: SimNode; readonly site?: SimSite } = {}): SimNode {
+    const node = this.stranger(name, options);
+    const result = this.tryJoin(node, this.invite(issuer), options.via ?? issuer);
     if (result !== undefined) throw result;
     return node;
   }
@@ -120,12 +132,13 @@ export class SimMesh {
     }
   }
 
-  /** Sends the request and returns at once; `answer` gets the response if one comes. */
+  /** Sends the request and returns at once; `answer` gets the response if one comes. None does from a member that cannot be dialled from there. */
   askToJoin(
     node: SimNode,
     options: { readonly invite: string; readonly via: SimNode; readonly answer: (response: Uint8Array | undefined) => void },
   ): void {
     const invite = readInvite(this.crypto, options.invite);
+    if (!this.network.canDial(options.via.tcp, { from: node.site, to: options.via.site })) return;
     this.control.ask(options.via.id, makeJoinRequest(this.crypto, { invite, key: node.key, name: node.name }), options.answer);
   }
 
@@ -163,8 +176,6 @@ export class SimNode {
   readonly name: string;
   readonly key: SigningKey;
   readonly id: NodeId;
-  /** Changes only by `restart`. */
-  ip: Ip;
   readonly ports = { udpPort: 51_820, tcpPort: 4_001 };
   /** Inner packets that came out of the tunnel. */
   readonly received: InnerPacket[] = [];
@@ -174,6 +185,7 @@ export class SimNode {
   /** A document has just become durable and the node was not told yet: where a test lets it crash. */
   onDurable: (document: StoreDocument) => void = () => {};
   readonly #mesh: SimMesh;
+  readonly #host: SimHost;
   readonly #documents = new Map<StoreDocument, Uint8Array>();
   readonly #results = new Map<number, (result: CommandResult) => void>();
   #lastCommand = 0;
@@ -187,15 +199,22 @@ export class SimNode {
   /** Rises at every boot, so that jobs of an earlier life do nothing. */
   #life = 0;
 
-  constructor(mesh: SimMesh, name: string) {
+  constructor(mesh: SimMesh, name: string, site: SimSite | undefined) {
     this.#mesh = mesh;
     this.name = name;
     this.key = mesh.freshKey(name);
     this.id = nodeId(this.key.publicKey);
-    const ip = parseIp(`198.18.${mesh.random.below(250)}.${1 + mesh.random.below(250)}`);
-    if (ip === undefined) throw new TypeError("address");
-    this.ip = ip;
+    this.#host = new SimHost(mesh.network, mesh.placeIn(site));
     this.#random = mesh.stream(name);
+  }
+
+  /** Its own address, as the host itself has it: in a site, one of the inside. Changes by `restart` and `moveTo`. */
+  get ip(): Ip {
+    return this.#host.ip;
+  }
+
+  get site(): SimSite | undefined {
+    return this.#host.site;
   }
 
   get node(): MeshNode {
@@ -222,12 +241,16 @@ export class SimNode {
     return { ip: this.ip, port: this.ports.udpPort };
   }
 
+  get tcp(): Endpoint {
+    return { ip: this.ip, port: this.ports.tcpPort };
+  }
+
   get host(): HostView {
-    return { addresses: [{ device: "eth0", ip: this.ip, prefixLength: 24 }], routes: [] };
+    return this.#host.view();
   }
 
   boot(snapshot: NodeSnapshot, records: readonly Uint8Array[], root: SigningKey | undefined = this.#root): void {
-    const { clock, network, crypto, control } = this.#mesh;
+    const { clock, crypto, control } = this.#mesh;
     const life = ++this.#life;
     this.#root = root;
     this.#node = new MeshNode({
@@ -243,7 +266,7 @@ export class SimNode {
     this.#datapath = new SimDatapath({
       name: this.name,
       clock,
-      network,
+      network: this.#host,
       crypto,
       endpoint: this.udp,
       onException: (exception) => {
@@ -252,10 +275,17 @@ export class SimNode {
       onInner: (packet) => this.received.push(packet),
     });
     const { queries } = this.#node;
+    const here = this.#host;
+    const { tcpPort } = this.ports;
     control.add({
       name: this.name,
       id: this.id,
-      endpoint: { ip: this.ip, port: this.ports.tcpPort },
+      get endpoint() {
+        return { ip: here.ip, port: tcpPort };
+      },
+      get site() {
+        return here.site;
+      },
       queries,
       dispatch: (event) => this.#alive(life, () => this.dispatch(event)),
     });
@@ -279,9 +309,22 @@ export class SimNode {
     this.dispatch({ type: "stopping", isWanted: true });
   }
 
+  /** Carries the host to another site, or out of all. Its node hears of it 200 ms later, if it runs then. */
+  moveTo(site: SimSite | undefined): void {
+    const { clock, control } = this.#mesh;
+    const life = this.#life;
+    this.#host.moveTo(this.#mesh.placeIn(site));
+    clock.at(clock.now() + HOST_EVENT_AFTER, () =>
+      this.#alive(life, () => {
+        this.dispatch({ type: "host", host: this.host });
+        control.networkChanged(this.id);
+      }),
+    );
+  }
+
   /** Starts again from what the store holds, at another address if one is given. */
-  restart(ip: Ip = this.ip): void {
-    this.ip = ip;
+  restart(ip?: Ip): void {
+    if (ip !== undefined) this.#host.moveTo({ site: this.site, ips: [ip] });
     const snapshot = decodeSnapshot(this.#documents.get("node") ?? new Uint8Array());
     if (!snapshot.ok) throw new TypeError(`${this.name} has no state: ${snapshot.fault}`);
     const records = decodeRecords(this.#documents.get("records") ?? new Uint8Array());
@@ -371,8 +414,10 @@ export class SimNode {
         this.table = effect.table;
         this.#addresses = undefined;
         return this.datapath.publishTable(effect.table);
-      case "set-endpoint":
-        return this.datapath.setEndpoint(effect.slot, effect.endpoint);
+      case "set-ways":
+        return this.datapath.setWays(effect.slot, effect.ways);
+      case "set-relay":
+        return this.datapath.setRelay(effect.relay);
       case "install-session":
         return this.datapath.installSession(effect.session);
       case "drop-session":
@@ -380,7 +425,7 @@ export class SimNode {
       case "send-keepalive":
         return this.datapath.sendKeepalive(effect.slot);
       case "send-datagram":
-        return this.datapath.sendDatagram(effect.to, effect.bytes);
+        return this.datapath.sendDatagram(effect.way, effect.bytes, effect);
       case "connect":
         return control.connect(this.id, effect.node, effect.endpoints);
       case "disconnect":

@@ -6,7 +6,7 @@ test("WireGuard's types are known by a word, probes by their magic", () => {
   const kinds = [0, 1, 2, 3, 4, 5].map((type) => datagramKind(Uint8Array.of(type, 0, 0, 0)));
   assert.deepEqual(kinds, ["unknown", "handshake", "handshake", "handshake", "transport", "unknown"]);
   const own = [0x20, 0x21, 0x22, 0x23, 0x24].map((first) => datagramKind(Uint8Array.of(first, ...PROBE_MAGIC.subarray(1), 1)));
-  assert.deepEqual(own, ["unknown", "probe", "relay", "relay", "unknown"]);
+  assert.deepEqual(own, ["unknown", "probe", "to-relay", "from-relay", "unknown"]);
 });
 
 test("every change of one of the four bytes makes it unknown or another type, and fewer are unknown", () => {
@@ -17,9 +17,9 @@ test("every change of one of the four bytes makes it unknown or another type, an
         const bytes = magic.slice();
         bytes[at] = (bytes[at] ?? 0) ^ value;
         const first = bytes[0] ?? 0;
-        const isRelay = at === 0 && magic === PROBE_MAGIC && (first === 0x22 || first === 0x23);
+        const relay = at === 0 && magic === PROBE_MAGIC ? { 34: "to-relay", 35: "from-relay" }[first] : undefined;
         const isHandshake = at === 0 && magic !== PROBE_MAGIC && first >= 1 && first <= 3;
-        assert.equal(datagramKind(bytes), isRelay ? "relay" : isHandshake ? "handshake" : "unknown", bytes.join());
+        assert.equal(datagramKind(bytes), relay ?? (isHandshake ? "handshake" : "unknown"), bytes.join());
       }
     }
   }

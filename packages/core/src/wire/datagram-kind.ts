@@ -2,9 +2,9 @@
  * What a datagram on the one UDP socket is, by its first four bytes: WireGuard's type as a whole little-endian word, or one of ours,
  * which stock WireGuard peers drop silently. Nothing is said about the length.
  */
-export type DatagramKind = "handshake" | "transport" | "probe" | "relay" | "unknown";
+export type DatagramKind = "handshake" | "transport" | "probe" | "to-relay" | "from-relay" | "unknown";
 
-/** First bytes of our own datagrams: 0x21 probe; 0x22 and 0x23 are kept for relayed packets and relay control. */
+/** First bytes of our own datagrams: 0x21 probe; 0x22 to be relayed, 0x23 relayed (wire/relay-header.ts). */
 export const PROBE_MAGIC: Uint8Array = Uint8Array.of(0x21, 0x6d, 0x73, 0x68); // "!msh"
 
 /** Largest datagram of our own kinds: one Ethernet frame. A padded PING that measures the path MTU is one of them. */
@@ -19,5 +19,6 @@ export function datagramKind(bytes: Uint8Array): DatagramKind {
   const isOurs = second === PROBE_MAGIC[1] && third === PROBE_MAGIC[2] && fourth === PROBE_MAGIC[3];
   if (!isOurs) return "unknown";
   if (first === PROBE_MAGIC[0]) return "probe";
-  return first === 0x22 || first === 0x23 ? "relay" : "unknown";
+  if (first === 0x22) return "to-relay";
+  return first === 0x23 ? "from-relay" : "unknown";
 }

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
 import { concatBytes } from "../bytes/bytes.ts";
-import { randomInput } from "../bytes/check-codec-fixture.ts";
+import { checkLengths, checkRandomInputs, checkRoundTrip, randomInput } from "../bytes/check-codec-fixture.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import { datagramKind, MAX_OWN_DATAGRAM_BYTES } from "./datagram-kind.ts";
 import {
@@ -10,6 +11,7 @@ import {
   decodeProbeFrame,
   encodeProbeBody,
   encodeProbeHeader,
+  MAX_OFFERED,
   PROBE_BODY_BYTES,
   PROBE_HEADER_BYTES,
   type ProbeBody,
@@ -26,6 +28,25 @@ const bodies: readonly ProbeBody[] = [
   { type: "pong", transaction: fill(8, 2), observed: { ip: "192.0.2.1" as Ip, port: 65_535 }, delayMicros: 0xffff_ffff },
   { type: "pong", transaction: fill(8, 3), observed: { ip: "2001:db8::1" as Ip, port: 1 }, delayMicros: 0 },
 ];
+const FIELD_BYTES: Readonly<Record<ProbeBody["type"], number>> = { ping: 10, pong: 31, offer: 0 };
+const OFFER_BYTES = 256;
+const ALL_ENDPOINTS = Array.from({ length: MAX_OFFERED }, (_, i) => endpoint(i + 1));
+const offers: readonly ProbeBody[] = [
+  { type: "offer", isAnswer: false, reflexive: [], own: [] },
+  { type: "offer", isAnswer: true, reflexive: [], own: [endpoint(1)] },
+  {
+    type: "offer",
+    isAnswer: false,
+
+    reflexive: [{ ip: "2001:db8::1" as Ip, port: 65_535 }],
+    own: [endpoint(2)],
+  },
+  { type: "offer", isAnswer: true, reflexive: ALL_ENDPOINTS.slice(0, 4), own: ALL_ENDPOINTS.slice(4) },
+];
+
+function endpoint(last: number): Endpoint {
+  return { ip: `192.0.2.${last}` as Ip, port: last };
+}
 
 test("a frame comes back from its bytes, and is a probe by its magic", () => {
   const bytes = concatBytes(encodeProbeHeader(header), sealed);
@@ -77,7 +98,7 @@ for (const [i, body] of bodies.entries()) {
 
   test(`body ${i}: every truncation into its fields is refused, and every set byte of padding`, () => {
     const bytes = encodeProbeBody(body);
-    const fieldBytes = body.type === "ping" ? 10 : 31;
+    const fieldBytes = FIELD_BYTES[body.type];
     for (let length = 0; length < fieldBytes; length++)
       assert.equal(decodeProbeBody(bytes.subarray(0, length)).ok, false, `length ${length}`);
     for (let at = fieldBytes; at < PROBE_BODY_BYTES + 1; at++) {
@@ -88,8 +109,54 @@ for (const [i, body] of bodies.entries()) {
   });
 }
 
+test("an offer comes back from its bytes, and every one has the same size, so that its answer is no larger", () => {
+  checkRoundTrip({ samples: offers, encode: encodeProbeBody, decode: decodeProbeBody });
+  for (const offer of offers) assert.equal(encodeProbeBody(offer).length, OFFER_BYTES);
+});
+
+test("every truncation of an offer is refused, one byte more, and every set byte of padding", () => {
+  checkLengths({ samples: offers, encode: encodeProbeBody, decode: decodeProbeBody });
+  for (const offer of offers) {
+    const bytes = encodeProbeBody(offer);
+    for (let at = 4 + 18 * (offer.type === "offer" ? offer.reflexive.length + offer.own.length : 0); at < bytes.length; at++) {
+      const padded = bytes.slice();
+      padded[at] = 1;
+      assert.deepEqual(decodeProbeBody(padded), { ok: false, fault: "not-canonical" }, `byte ${at}`);
+    }
+  }
+});
+
+test("an offer with another flag, too many endpoints or a port 0 is refused, and none is written with too many", () => {
+  const [none = assert.fail(), one = assert.fail()] = offers.map(encodeProbeBody);
+  for (const [at, value] of [
+    [1, 2],
+    [1, 255],
+    [2, MAX_OFFERED + 1],
+    [3, MAX_OFFERED + 1],
+    [3, 255],
+  ] as const)
+    assert.deepEqual(decodeProbeBody(none.slice().fill(value, at, at + 1)), { ok: false, fault: "out-of-range" }, `${at}: ${value}`);
+  assert.deepEqual(decodeProbeBody(one.slice().fill(0, 20, 22)), { ok: false, fault: "out-of-range" });
+  const many = Array.from({ length: MAX_OFFERED + 1 }, (_, i) => endpoint(i + 1));
+  assert.throws(() => encodeProbeBody({ type: "offer", isAnswer: false, reflexive: [], own: many }), RangeError);
+});
+
+test("seed 3: 20,000 random offers either fail or encode back to themselves", () => {
+  checkRandomInputs({ samples: offers, encode: encodeProbeBody, decode: decodeOffer }, 3);
+});
+
+test("an offer in its frame is a datagram of our own", () => {
+  assert.ok(PROBE_HEADER_BYTES + OFFER_BYTES + 16 <= MAX_OWN_DATAGRAM_BYTES);
+});
+
+/** Of bytes as long as an offer; other bodies may be longer than they are written. */
+function decodeOffer(bytes: Uint8Array): ReturnType<typeof decodeProbeBody> | { readonly ok: false } {
+  const body = decodeProbeBody(bytes);
+  return body.ok && body.value.type !== "offer" ? { ok: false } : body;
+}
+
 test("other types and purposes are refused", () => {
-  for (const type of [0, 3, 255])
+  for (const type of [0, 4, 255])
     assert.deepEqual(decodeProbeBody(fill(PROBE_BODY_BYTES, 0).fill(type, 0, 1)), { ok: false, fault: "unknown-kind" });
   for (const purpose of [3, 255])
     assert.deepEqual(decodeProbeBody(fill(PROBE_BODY_BYTES, 0).fill(1, 0, 1).fill(purpose, 9, 10)), { ok: false, fault: "out-of-range" });
@@ -101,7 +168,7 @@ test("seed 2: 20,000 random bodies either fail or encode back to themselves", ()
   for (let run = 0; run < 20_000; run++) {
     const bytes = new Uint8Array(PROBE_BODY_BYTES);
     bytes.set(random.bytes(random.below(3) === 0 ? 31 : 9));
-    bytes[0] = random.below(4);
+    bytes[0] = random.below(5);
     const body = decodeProbeBody(bytes);
     if (!body.ok) continue;
     taken++;

@@ -20,6 +20,11 @@ const TAG_BYTES = 16;
 /** A PONG is never larger than the PING that asks for it: nobody can use us to amplify. Both bodies have this size at least. */
 export const PROBE_BODY_BYTES = 40;
 
+/** Endpoints in one OFFER. */
+export const MAX_OFFERED = 12;
+/** Every OFFER has this size, so that its answer is no larger: kind, flag, count, MAX_OFFERED endpoints, and room for what comes later. */
+const OFFER_BODY_BYTES = 256;
+
 export interface ProbeHeader {
   /** Names the pair and direction; only the two of them can tell which. */
   readonly keyId: Uint8Array; // 8 B
@@ -36,11 +41,19 @@ export type ProbeBody =
   | {
       readonly type: "pong";
       readonly transaction: Uint8Array; // 8 B, of the PING it answers
-      /** Where the PING came from: the asker's reflexive address. */
+      /** Where the PING came from: the asker's reflexive address. Of a relayed PING, the relay's. */
       readonly observed: Endpoint;
       /** Between receiving the PING and sending this, in µs. */
       readonly delayMicros: number;
-    };
+    }
+  /** Where the sender may be found now. It sends PINGs, or does so as soon as it gets the answer; whoever gets this does the same. */
+  | ({ readonly type: "offer"; readonly isAnswer: boolean } & Offered);
+
+/** Endpoints of an OFFER, MAX_OFFERED in all: of the sender's host, and as others see it. */
+export interface Offered {
+  readonly own: readonly Endpoint[];
+  readonly reflexive: readonly Endpoint[];
+}
 
 export function encodeProbeHeader(header: ProbeHeader): Uint8Array {
   return new ByteWriter()
@@ -70,30 +83,66 @@ export function decodeProbeFrame(bytes: Uint8Array): Decoded<{ readonly header: 
 
 export function encodeProbeBody(body: ProbeBody): Uint8Array {
   const writer = new ByteWriter();
-  if (body.type === "ping") writer.u8(1).bytes(body.transaction).u8(PURPOSES.indexOf(body.purpose));
-  else writer.u8(2).bytes(body.transaction).bytes(ipBytes16(body.observed.ip)).u16(body.observed.port).u32(body.delayMicros);
+  switch (body.type) {
+    case "ping":
+      writer.u8(1).bytes(body.transaction).u8(PURPOSES.indexOf(body.purpose));
+      break;
+    case "pong":
+      writer.u8(2).bytes(body.transaction).bytes(ipBytes16(body.observed.ip)).u16(body.observed.port).u32(body.delayMicros);
+      break;
+    case "offer": {
+      const endpoints = [...body.reflexive, ...body.own];
+      if (endpoints.length > MAX_OFFERED) throw new RangeError(`an offer holds ${MAX_OFFERED} endpoints, not ${endpoints.length}`);
+      writer
+        .u8(3)
+        .u8(body.isAnswer ? 1 : 0)
+        .u8(body.reflexive.length)
+        .u8(body.own.length);
+      for (const { ip, port } of endpoints) writer.bytes(ipBytes16(ip)).u16(port);
+      break;
+    }
+  }
   const bytes = writer.finish();
-  return concatBytes(bytes, new Uint8Array(PROBE_BODY_BYTES - bytes.length));
+  return concatBytes(bytes, new Uint8Array((body.type === "offer" ? OFFER_BODY_BYTES : PROBE_BODY_BYTES) - bytes.length));
 }
 
 /** Bytes after the fields are padding and must be zero. */
 export function decodeProbeBody(bytes: Uint8Array): Decoded<ProbeBody> {
   const reader = new ByteReader(bytes);
-  const type = reader.u8();
-  const transaction = reader.bytes(8);
-  let body: ProbeBody;
-  if (type === 1) {
-    const purpose = PURPOSES[reader.u8()];
-    if (purpose === undefined) return { ok: false, fault: "out-of-range" };
-    body = { type: "ping", transaction, purpose };
-  } else if (type === 2) {
-    const observed = { ip: ipFromBytes(reader.bytes(16)), port: reader.u16() };
-    body = { type: "pong", transaction, observed, delayMicros: reader.u32() };
-  } else {
-    return { ok: false, fault: "unknown-kind" };
-  }
+  const body = readBody(reader, bytes.length);
+  if (typeof body === "string") return { ok: false, fault: body };
   const padding = reader.bytes(Math.max(0, bytes.length - reader.offset));
   const end = reader.finish(body);
   if (!end.ok) return end;
   return padding.every((byte) => byte === 0) ? end : { ok: false, fault: "not-canonical" };
+}
+
+function readBody(reader: ByteReader, length: number): ProbeBody | "out-of-range" | "unknown-kind" {
+  switch (reader.u8()) {
+    case 1: {
+      const transaction = reader.bytes(8);
+      const purpose = PURPOSES[reader.u8()];
+      return purpose === undefined ? "out-of-range" : { type: "ping", transaction, purpose };
+    }
+    case 2: {
+      const transaction = reader.bytes(8);
+      const observed = readEndpoint(reader);
+      return { type: "pong", transaction, observed, delayMicros: reader.u32() };
+    }
+    case 3: {
+      const flag = reader.u8();
+      const reflexive = reader.u8();
+      const count = reflexive + reader.u8();
+      if (flag > 1 || count > MAX_OFFERED || length !== OFFER_BODY_BYTES) return "out-of-range";
+      const endpoints = Array.from({ length: count }, () => readEndpoint(reader));
+      if (endpoints.some(({ port }) => port === 0)) return "out-of-range";
+      return { type: "offer", isAnswer: flag === 1, own: endpoints.slice(reflexive), reflexive: endpoints.slice(0, reflexive) };
+    }
+    default:
+      return "unknown-kind";
+  }
+}
+
+function readEndpoint(reader: ByteReader): Endpoint {
+  return { ip: ipFromBytes(reader.bytes(16)), port: reader.u16() };
 }

@@ -1,6 +1,6 @@
 // Who may touch what:
 //
-//   control (this file)   makes, links, unlinks and frees peers, sessions and snapshots; the only writer of every link
+//   control (this file)   makes, links, unlinks and frees peers, sessions, sockets and snapshots; the only writer of every link
 //   outbound, inbound     follow links inside one batch; own their halves of a session; inbound confirms it
 //
 // Freeing is always: unlink, Quiescence::synchronize, delete.
@@ -52,14 +52,14 @@ Engine::~Engine() { stop(); }
 
 OpenFault Engine::open(const char* tun_name, uint16_t udp_port) {
   if (const OpenFault fault = open_aead(); fault.stage != OpenStage::none) return fault;
-  if (const int error = shared_.udp.open(udp_port); error != 0) return {OpenStage::udp, error};
+  if (const int error = shared_.sockets.open_first(udp_port); error != 0) return {OpenStage::udp, error};
   if (const int error = shared_.tun.open(tun_name); error != 0) return {OpenStage::tun, error};
   return start();
 }
 
 OpenFault Engine::open_with(Fd tun, uint16_t udp_port) {
   if (const OpenFault fault = open_aead(); fault.stage != OpenStage::none) return fault;
-  if (const int error = shared_.udp.open(udp_port); error != 0) return {OpenStage::udp, error};
+  if (const int error = shared_.sockets.open_first(udp_port); error != 0) return {OpenStage::udp, error};
   shared_.tun.adopt(std::move(tun));
   return start();
 }
@@ -121,12 +121,25 @@ void Engine::publish(const Table& wanted) {
   snapshot_ = std::move(table);
 }
 
-bool Engine::set_endpoint(uint16_t slot, const Endpoint& endpoint) {
+bool Engine::set_ways(uint16_t slot, const Ways& ways) {
   if (peer(slot) == nullptr) return false;
-  peer(slot)->endpoint.store(endpoint);
-  if (endpoint.port != 0) shared_.contacts.note(shared_.contacts.key_of(endpoint), boot_ms());
-  if (endpoint.port != 0) shared_.work.ask(WorkBoard::Kind::flush, slot);
+  peer(slot)->ways.store(ways);
+  for (const Way& way : ways) shared_.contacts.note(shared_.contacts.key_of(way.endpoint), boot_ms());
+  if (ways.count > 0) shared_.work.ask(WorkBoard::Kind::flush, slot);
   return true;
+}
+
+void Engine::set_relay(std::span<const RelayMember> members, uint64_t bytes_per_second) {
+  std::vector<uint64_t> stays(kMaxPeers);
+  if (relay_ != nullptr) {
+    for (const RelayMember& member : relay_->members()) stays[member.slot] = member.since;
+  }
+  std::vector<RelayMember> all(members.begin(), members.end());
+  for (RelayMember& member : all) member.since = stays[member.slot] != 0 ? stays[member.slot] : ++last_relay_stay_;
+  auto table = std::make_unique<const RelayTable>(all, bytes_per_second);
+  shared_.relay.store(table.get());
+  shared_.quiescence.synchronize();
+  relay_ = std::move(table);
 }
 
 // The three places a session can be in, and what an installed one does to the others, are WireGuard's (whitepaper 5.4.4
@@ -186,11 +199,24 @@ bool Engine::send_keepalive(uint16_t slot) {
   return true;
 }
 
-void Engine::send_datagram(const Endpoint& to, std::span<uint8_t> bytes) {
-  shared_.contacts.keep(shared_.contacts.key_of(to), boot_ms());
-  const Datagram datagram{bytes.data(), bytes.size(), to};
-  const auto [done, skipped] = shared_.udp.send({&datagram, 1});
-  if (done == 0 || skipped > 0) shared_.stats.count(Writer::control, Counter::udp_send_errors);
+void Engine::send_datagram(const Way& way, std::span<uint8_t> bytes, uint8_t ttl) {
+  shared_.contacts.keep(shared_.contacts.key_of(way.endpoint), boot_ms());
+  const Datagram datagram{bytes.data(), bytes.size(), way, ttl};
+  if (shared_.sockets.send(datagram) != Udp::Sent::yes) shared_.stats.count(Writer::control, Counter::udp_send_errors);
+}
+
+std::vector<uint16_t> Engine::open_sockets(size_t count) {
+  std::vector<uint16_t> opened = shared_.sockets.open_further(count);
+  if (!opened.empty()) shared_.wake_inbound();
+  return opened;
+}
+
+void Engine::close_sockets(std::span<const uint16_t> sockets) {
+  std::vector<std::unique_ptr<Udp>> closing;
+  for (const uint16_t number : sockets) {
+    if (auto socket = shared_.sockets.unlink(number)) closing.push_back(std::move(socket));
+  }
+  if (!closing.empty()) shared_.quiescence.synchronize();
 }
 
 void Engine::stop() {
@@ -200,7 +226,7 @@ void Engine::stop() {
   outbound_.reset();
   inbound_.reset();
   shared_.tun.close();
-  shared_.udp.close();
+  shared_.sockets.close_all();
   publish({});
 }
 

@@ -51,8 +51,8 @@ class Engine {
   // The same with descriptors that were opened elsewhere: one packet per read and write.
   OpenFault open_with(Fd tun, uint16_t udp_port);
 
-  uint16_t udp_port() const { return shared_.udp.port(); }
-  bool is_dual_stack() const { return shared_.udp.is_dual_stack(); }
+  uint16_t udp_port() const { return shared_.sockets.first().port(); }
+  bool is_dual_stack() const { return shared_.sockets.first().is_dual_stack(); }
 
   // Whose handshakes come through from now on: an X25519 public key, kKeyBytes.
   void set_handshake_key(std::span<const uint8_t> public_key);
@@ -66,7 +66,7 @@ class Engine {
   void publish(const Table& table);
 
   // The next four: false when there is no such peer (or, for install, when the index is in use).
-  bool set_endpoint(uint16_t slot, const Endpoint& endpoint);
+  bool set_ways(uint16_t slot, const Ways& ways);
   bool install(const SessionKeys& keys);
   bool send_keepalive(uint16_t slot);
   bool drop(uint32_t local_index);
@@ -74,7 +74,16 @@ class Engine {
   // The next packet that is sealed or opened is reported, once.
   void await_traffic() { shared_.awaits_traffic.store(true); }
 
-  void send_datagram(const Endpoint& to, std::span<uint8_t> bytes);
+  // No two members have a number or a slot in common; slots below kMaxPeers. Budgets go on for slots that stay.
+  void set_relay(std::span<const RelayMember> members, uint64_t bytes_per_second);
+
+  // ttl: so many routers may forward it; 0: the host's default.
+  void send_datagram(const Way& way, std::span<uint8_t> bytes, uint8_t ttl);
+
+  // Numbers of the sockets that could be opened.
+  std::vector<uint16_t> open_sockets(size_t count);
+  // Unknown ones and the first are ignored.
+  void close_sockets(std::span<const uint16_t> sockets);
 
   template <typename Take>
   void drain_exceptions(Take&& take) {
@@ -100,9 +109,11 @@ class Engine {
   size_t threads_count_ = 0;
   std::unique_ptr<const Snapshot> snapshot_;
   std::unique_ptr<const HandshakeKey> handshake_key_;
+  std::unique_ptr<const RelayTable> relay_;
   std::vector<std::unique_ptr<Peer>> peers_;  // by slot
   uint64_t last_peer_id_ = 0;
   uint64_t last_key_id_ = 0;
+  uint64_t last_relay_stay_ = 0;
 };
 
 }  // namespace mesh

@@ -4,9 +4,9 @@
 #include <atomic>
 #include <cstdint>
 
-#include "endpoint.h"
 #include "limits.h"
 #include "spsc_ring.h"
+#include "way.h"
 
 namespace mesh {
 
@@ -15,8 +15,8 @@ enum class ExceptionKind : uint8_t { datagram, session_wanted, session_confirmed
 // What only JavaScript can decide. Which fields hold something depends on the kind; see DatapathException in the port.
 struct Exception {
   uint64_t sequence;
-  uint64_t at;
-  Endpoint from;
+  uint64_t at;  // us
+  Way from;
   uint32_t slot;  // engine_failed: errno
   uint32_t local_index;
   uint16_t length;

@@ -4,6 +4,8 @@
 //                          2. HANDSHAKE_LOAD has a token?                         no: under load for UNDER_LOAD_FOR
 //                          3. not under load?                                     pass
 //                          4. MAC2 made with a cookie of its source?              no: cookie reply, handshake_cookie_sent
+//                             of a relayed one, for which we know no way back,
+//                             not asked for when the relay is a contact           no: source_over_budget
 //                          5. HANDSHAKES_PER_SOURCE has a token?                  no: source_over_budget; yes: pass
 //   cookie reply, ours     6. DATAGRAMS_PER_SOURCE has a token?                   no: source_over_budget; yes: pass
 //
@@ -45,11 +47,11 @@ HandshakeKey::HandshakeKey(uint64_t id_in, std::span<const uint8_t> public_key)
 Guard::Judgement Guard::judge(DatagramKind kind, const Datagram& datagram, const HandshakeKey* key, uint64_t now,
                               std::span<uint8_t, kCookieReplyBytes> reply) {
   if (kind == DatagramKind::handshake) return judge_handshake(datagram, key, now, reply);
-  const Contacts::Key contact = contacts_.key_of(datagram.peer);
+  const Contacts::Key contact = contacts_.key_of(datagram.way.endpoint);
   if (contacts_.holds(contact, now)) {
     return contacts_datagrams_.take(contact, now) ? kPass : drop(Counter::source_over_budget);
   }
-  const Source source = source_of(datagram.peer.ip);
+  const Source source = source_of(datagram.way.endpoint.ip);
   if (!datagrams_.take(source, now)) return drop(Counter::source_over_budget);
   return strangers_datagrams_.take(source, kStrangers, now) ? kPass : drop(Counter::source_over_budget);
 }
@@ -66,16 +68,18 @@ Guard::Judgement Guard::judge_handshake(const Datagram& datagram, const Handshak
     cookies_.set_key(key->cookie_reply);
   }
   if (!is_under_load(now)) return kPass;
-  const Contacts::Key contact = contacts_.key_of(datagram.peer);
+  const Contacts::Key contact = contacts_.key_of(datagram.way.endpoint);
   const bool is_contact = contacts_.holds(contact, now);
-  const Source source = source_of(datagram.peer.ip);
-  if (is_contact && !contacts_handshakes_.take(contact, now)) return drop(Counter::source_over_budget);
-  if (cookies_.is_shown(datagram.peer, message, now)) {
+  const Source source = source_of(datagram.way.endpoint.ip);
+  const bool is_relayed = datagram.way.is_relayed;
+  if (is_contact ? !contacts_handshakes_.take(contact, now) : is_relayed) return drop(Counter::source_over_budget);
+  if (is_relayed) return kPass;
+  if (cookies_.is_shown(datagram.way.endpoint, message, now)) {
     const bool passes = is_contact || (handshakes_.take(source, now) && strangers_handshakes_.take(kStrangersHandshakes, now));
     return passes ? kPass : drop(Counter::source_over_budget);
   }
   if (!is_contact && !strangers_cookies_.take(source, kStrangers, now)) return drop(Counter::source_over_budget);
-  if (!cookies_.reply(datagram.peer, message, now, reply)) return drop(Counter::source_over_budget);
+  if (!cookies_.reply(datagram.way.endpoint, message, now, reply)) return drop(Counter::source_over_budget);
   return {Verdict::reply, Counter::handshake_cookie_sent};
 }
 

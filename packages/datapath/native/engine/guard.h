@@ -38,7 +38,7 @@ class Guard {
   void wipe() { cookies_.wipe(); }
 
   // kind: handshake or control, as demultiplex said. key: null until there is one. Verdict `reply`: `reply` is filled and
-  // goes back to where the datagram came from.
+  // goes back the way the datagram came; never when that was by a relay.
   Judgement judge(DatagramKind kind, const Datagram& datagram, const HandshakeKey* key, uint64_t now,
                   std::span<uint8_t, kCookieReplyBytes> reply);
 

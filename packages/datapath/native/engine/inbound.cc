@@ -1,14 +1,16 @@
 // The way of a packet in, one batch at a time:
 //
-// 1. a quiescent state, then this batch's table, handshake key and time
-// 2. receive        UDP until it has nothing more, at most kBatch datagrams
-// 3. demultiplex    by the first four bytes: transport data goes on to 5
-// 4. judge          handshakes and our own kinds: the guard lets them through to JavaScript, drops them or answers with a cookie
+// 1. a quiescent state, then this batch's table and handshake key
+// 2. receive        UDP until it has nothing more, at most kBatch datagrams, some of them by further sockets; then this batch's time
+// 3. demultiplex    by the first four bytes: transport data goes on to 5. What was relayed to us goes on as what it carries; what
+//                   asks to be relayed is passed on, and that is all (relay.cc)
+// 4. judge          handshakes and probes: the guard lets them through to JavaScript, drops them or answers with a cookie
 // 5. open           index -> session, its time, replay window (a look), ChaCha20-Poly1305 in place, replay window (for good)
-// 6. authenticated  stamps; a responder's first packet confirms its session; a roaming peer moves to where this came from
+// 6. authenticated  stamps; a responder's first packet confirms its session; a roaming peer moves to where this came from,
+//                   unless a relay brought it
 // 7. deliverable    cut to the inner packet's length; its source must lead to the sender
-// 8. follow moves   endpoints of peers that roamed, before anyone here can answer them; a peer's last packet in the batch counts
-// 9. write          TUN; then the cookie replies leave
+// 8. follow moves   ways of peers that roamed, before anyone here can answer them; a peer's last packet in the batch counts
+// 9. write          TUN; then what is relayed leaves, then the cookie replies; what a full socket does not take is lost
 //
 // Whatever fails a step is counted under one name and forgotten. When much of that comes, a batch is followed by a pause (limits.h).
 
@@ -18,7 +20,9 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <span>
+#include <utility>
 
 #include "clock.h"
 #include "inner_packet.h"
@@ -50,30 +54,21 @@ bool Inbound::pump() {
   reader_.quiescent(shared_.quiescence);
   snapshot_ = shared_.snapshot.load();
   handshake_key_ = shared_.handshake_key.load();
-  now_ = boot_ms();
-  for (size_t i = 0; i < kBatch; i++) datagrams_[i] = {slots_[i], kSlotBytes, {}};
-  const auto [received, error] = shared_.udp.receive(datagrams_);
-  errors_in_a_row_ = received > 0 || error == EAGAIN ? 0 : errors_in_a_row_ + 1;
-  if (errors_in_a_row_ == kErrorsUntilBroken) shared_.fail(events_, "UDP socket", error);
+  const size_t received = receive();
+  now_us_ = boot_us();
+  now_ = now_us_ / 1'000;
 
   size_t count = 0;
   useful_ = 0;
-  for (const Datagram& datagram : std::span(datagrams_).first(received)) {
-    const DatagramKind kind = demultiplex(datagram.bytes, datagram.length);
-    switch (kind) {
-      case DatagramKind::malformed: refuse(Counter::udp_malformed); break;
-      case DatagramKind::handshake:
-      case DatagramKind::control: judge(kind, datagram); break;
-      case DatagramKind::transport: count += open(datagram, packets_[count]); break;
-    }
-  }
+  for (Datagram& datagram : std::span(datagrams_).first(received)) count += take(datagram, packets_[count]);
   is_flooded_ = false;
   for (size_t i = useful_; i < received; i++) is_flooded_ |= !junk_.take(kJunk, now_);
   follow_moves();
   const size_t refused = shared_.tun.write(std::span(packets_).first(count));
   if (refused > 0) shared_.stats.count(Writer::inbound, Counter::tun_write_errors, refused);
-  send_replies();
-  return error != EAGAIN;
+  send(std::span(relayed_).first(std::exchange(relayed_count_, 0)));
+  send(std::span(replies_).first(std::exchange(replies_count_, 0)));
+  return has_more_;
 }
 
 void Inbound::wait() {
@@ -82,8 +77,57 @@ void Inbound::wait() {
     const timespec pause{0, (useful_ > 0 ? kPauseAmidJunkUs : kPauseAfterJunkUs) * 1'000};
     ::nanosleep(&pause, nullptr);
   }
-  pollfd waits[2] = {{shared_.udp.fd(), POLLIN, 0}, {shared_.inbound_event.get(), POLLIN, 0}};
-  ::poll(waits, 2, -1);
+  // Who opens the first of the further sockets wakes us, so that the next wait is for them, too.
+  const bool has_further = shared_.sockets.has_further();
+  pollfd waits[3] = {{shared_.sockets.first().fd(), POLLIN, 0}, {shared_.inbound_event.get(), POLLIN, 0}, {shared_.sockets.further_fd(), POLLIN, 0}};
+  ::poll(waits, has_further ? 3 : 2, -1);
+  if (waits[1].revents == 0) return;
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(shared_.inbound_event.get(), &count, sizeof count);
+}
+
+size_t Inbound::receive() {
+  for (size_t i = 0; i < kBatch; i++) datagrams_[i] = {slots_[i], kSlotBytes, {}};
+  const bool has_further = shared_.sockets.has_further();
+  const size_t by_further = has_further ? shared_.sockets.receive_further(std::span(datagrams_).first(kFurtherShare)) : 0;
+  const auto [by_first, error] = shared_.sockets.first().receive(std::span(datagrams_).subspan(by_further));
+  errors_in_a_row_ = by_first > 0 || error == EAGAIN ? 0 : errors_in_a_row_ + 1;
+  if (errors_in_a_row_ == kErrorsUntilBroken) shared_.fail(events_, "UDP socket", error);
+  has_more_ = error != EAGAIN || by_further == kFurtherShare;
+  return by_further + by_first;
+}
+
+// True when `packet` is to be delivered.
+bool Inbound::take(Datagram& datagram, PacketView& packet) {
+  DatagramKind kind = demultiplex(datagram.bytes, datagram.length);
+  if (kind == DatagramKind::from_relay) {
+    datagram.way.is_relayed = true;
+    datagram.way.relay = read_relay_header(datagram.bytes);
+    datagram.bytes += kRelayHeaderBytes;
+    datagram.length -= kRelayHeaderBytes;
+    kind = demultiplex(datagram.bytes, datagram.length);
+    if (kind == DatagramKind::to_relay) return refuse(Counter::udp_malformed);
+  }
+  switch (kind) {
+    case DatagramKind::malformed:
+    case DatagramKind::from_relay: return refuse(Counter::udp_malformed);  // in another
+    case DatagramKind::to_relay: pass_on(datagram); return false;
+    case DatagramKind::handshake:
+    case DatagramKind::control: judge(kind, datagram); return false;
+    case DatagramKind::transport: return open(datagram, packet);
+  }
+  return false;
+}
+
+void Inbound::pass_on(Datagram& datagram) {
+  if (const std::optional<Counter> cause = relay_.pass_on(datagram, shared_.relay.load(), *snapshot_, now_)) {
+    refuse(*cause);
+    return;
+  }
+  useful_++;
+  shared_.stats.count(Writer::inbound, Counter::relayed_packets);
+  shared_.stats.count(Writer::inbound, Counter::relayed_bytes, datagram.length - kRelayHeaderBytes);
+  relayed_[relayed_count_++] = datagram;
 }
 
 void Inbound::judge(DatagramKind kind, const Datagram& datagram) {
@@ -95,7 +139,7 @@ void Inbound::judge(DatagramKind kind, const Datagram& datagram) {
     return;
   }
   refuse(cause);
-  if (verdict == Guard::Verdict::reply) replies_[replies_count_++] = {reply.data(), reply.size(), datagram.peer};
+  if (verdict == Guard::Verdict::reply) replies_[replies_count_++] = {reply.data(), reply.size(), datagram.way};
 }
 
 void Inbound::hand_over(const Datagram& datagram) {
@@ -104,8 +148,8 @@ void Inbound::hand_over(const Datagram& datagram) {
     refuse(Counter::exceptions_lost);
     return;
   }
-  exception->from = datagram.peer;
-  exception->at = now_;
+  exception->from = datagram.way;
+  exception->at = now_us_;
   exception->length = static_cast<uint16_t>(datagram.length);
   std::memcpy(exception->bytes, datagram.bytes, datagram.length);
   handed_over_.publish();
@@ -121,25 +165,26 @@ bool Inbound::open(const Datagram& datagram, PacketView& packet) {
   packet = {datagram.bytes + kTransportHeaderBytes, datagram.length - kTransportMinBytes};
   if (!session->receive.open(counter, packet.bytes, packet.length)) return refuse(Counter::udp_not_authentic);
   session->replay.commit(counter);
-  authenticated(*session, datagram.peer, packet.length > 0);
+  authenticated(*session, datagram.way, packet.length > 0);
   return packet.length > 0 && is_deliverable(*session->peer, packet);
 }
 
-void Inbound::authenticated(Session& session, const Endpoint& from, bool is_data) {
+void Inbound::authenticated(Session& session, const Way& from, bool is_data) {
   Peer& peer = *session.peer;
   useful_++;
   shared_.stats.set(peer.slot, Stamp::authenticated_received_at, now_);
   if (is_data) shared_.stats.set(peer.slot, Stamp::data_received_at, now_);
   shared_.note_traffic(events_);
-  if (snapshot_->is_roaming(peer.slot)) roam(peer, from);
+  if (snapshot_->is_roaming(peer.slot) && !from.is_relayed) roam(peer, from);
   const bool confirms = !session.is_initiator && !session.confirmed.load(std::memory_order_relaxed) && peer.next.load() == &session;
   if (!confirms) return;
-  // From here on what waited can leave: to where the peer is now.
-  follow_moves();
+  // From here on what waited can leave: to where the peer is now, and under this session.
+  store_moves();
   confirm(session);
+  ask_for_arrived();
 }
 
-void Inbound::roam(Peer& peer, const Endpoint& from) {
+void Inbound::roam(Peer& peer, const Way& from) {
   const bool follows_last = moves_count_ > 0 && moves_[moves_count_ - 1].peer == &peer;
   if (!follows_last) moves_count_++;
   moves_[moves_count_ - 1] = {&peer, from};
@@ -171,23 +216,33 @@ bool Inbound::is_deliverable(const Peer& sender, PacketView& packet) {
   return true;
 }
 
-// Where control is setting an endpoint at this moment, the peer's next packet moves it.
 void Inbound::follow_moves() {
+  store_moves();
+  ask_for_arrived();
+}
+
+// Where control is setting ways at this moment, the peer's next packet moves it.
+void Inbound::store_moves() {
   for (const Move& move : std::span(moves_).first(moves_count_)) {
-    const Endpoint before = move.peer->endpoint.load();
-    if (before == move.to || !move.peer->endpoint.try_store(move.to)) continue;
-    shared_.contacts.note(shared_.contacts.key_of(move.to), now_);
-    if (before.port == 0) shared_.work.ask(WorkBoard::Kind::flush, move.peer->slot);
+    const Ways before = move.peer->ways.load();
+    const bool is_there = before.count == 1 && before.all[0] == move.to;
+    if (is_there || !move.peer->ways.try_store({1, {move.to}})) continue;
+    shared_.contacts.note(shared_.contacts.key_of(move.to.endpoint), now_);
+    if (before.count == 0) arrived_[arrived_count_++] = move.peer->slot;
   }
   moves_count_ = 0;
 }
 
-void Inbound::send_replies() {
-  if (replies_count_ == 0) return;
-  const auto [done, skipped] = shared_.udp.send(std::span(replies_).first(replies_count_));
-  const size_t lost = replies_count_ - done + skipped;
-  if (lost > 0) shared_.stats.count(Writer::inbound, Counter::udp_send_errors, lost);
-  replies_count_ = 0;
+// What waited for a way of theirs leaves.
+void Inbound::ask_for_arrived() {
+  for (const uint16_t slot : std::span(arrived_).first(arrived_count_)) shared_.work.ask(WorkBoard::Kind::flush, slot);
+  arrived_count_ = 0;
+}
+
+void Inbound::send(std::span<const Datagram> datagrams) {
+  for (const Datagram& datagram : datagrams) {
+    if (shared_.sockets.send(datagram) != Udp::Sent::yes) shared_.stats.count(Writer::inbound, Counter::udp_send_errors);
+  }
 }
 
 bool Inbound::refuse(Counter cause) {

@@ -18,6 +18,9 @@ inline constexpr uint64_t kRejectAfterMessages = UINT64_MAX - (uint64_t{1} << 13
 // REKEY_ATTEMPT_TIME: when a handshake has been tried for so long, what waited for it is stale.
 inline constexpr uint64_t kStagedForMs = 90'000;
 
+// What a relay is told of a datagram, before it (core's wire/relay-header.ts).
+inline constexpr size_t kRelayHeaderBytes = 12;
+
 // Sizes of the messages with MACs, of cookie replies, and of their parts (section 5.4).
 inline constexpr size_t kInitiationBytes = 148;
 inline constexpr size_t kResponseBytes = 92;
@@ -30,6 +33,11 @@ inline constexpr uint32_t kStagedPerPeer = 128;
 // Staged packets of all peers: 16 peers can be full at once, then the oldest of all goes. 2,048 x 1.5 KB = 3 MB.
 inline constexpr uint32_t kStagedInAll = 2'048;
 inline constexpr uint64_t kSessionWantedEveryMs = 1'000;
+// Mirrors of MAX_WAYS, MAX_SOCKETS and RELAY_BURST, and of what a sender may send at once however slow its rate.
+inline constexpr size_t kMaxWays = 2;
+inline constexpr uint16_t kMaxSockets = 1 + 512;
+inline constexpr uint64_t kRelayBurstMs = 250;
+inline constexpr uint64_t kRelaySmallestBurstBytes = 64 * 1024;
 
 // Mirrors of the port, where the reasons stand: HANDSHAKE_LOAD, UNDER_LOAD_FOR, HANDSHAKES_PER_SOURCE, DATAGRAMS_PER_SOURCE,
 // MAX_SOURCES, COOKIE_SECRET_FOR; below STRANGERS, STRANGERS_AGAIN, STRANGERS_HANDSHAKES, KNOCK_AGAIN_FOR, CONTACT_FOR.
@@ -62,6 +70,10 @@ inline constexpr uint32_t kPauseAfterJunkUs = 500;
 // And after one in which something was: packets come in bursts, so that what is between a flood's hardly waits.
 inline constexpr uint32_t kPauseAmidJunkUs = 200;
 inline constexpr int kSocketBufferBytes = 4 * 1024 * 1024;
+// There can be hundreds of further sockets, and most of them wait for a probe or two.
+inline constexpr int kFurtherSocketBufferBytes = 256 * 1024;
+// Of a batch, for all further sockets: neither they nor the first can keep the other waiting.
+inline constexpr size_t kFurtherShare = kBatch / 2;
 // Largest datagram of our own kinds that is handed to JavaScript: one Ethernet frame.
 inline constexpr size_t kDatagramMaxBytes = 1'500;
 // Exceptions that can wait for JavaScript: while it is busy for 50 ms, 20,000 handshakes a second still fit.

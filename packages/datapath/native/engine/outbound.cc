@@ -3,9 +3,10 @@
 // 1. begin     a quiescent state, then this batch's table and time
 // 2. serve     what control and inbound asked for: waiting packets, keepalives
 // 3. read      TUN until it has nothing more, at most kBatch packets
-// 4. route     check the IP header, destination -> peer -> session and endpoint; without one of them the packet waits
-// 5. seal      header, padding, ChaCha20-Poly1305 in place
-// 6. send      UDP; when the socket's buffer is full, wait a little: TUN's queue is the right place for packets to pile up
+// 4. route     check the IP header, destination -> peer -> session and ways; without one of them the packet waits
+// 5. seal      header, padding, ChaCha20-Poly1305 in place: once, however many ways
+// 6. send      UDP, by each of the peer's ways; when a socket's buffer is full, wait a little: TUN's queue is the right place
+//              for packets to pile up
 //
 // Order is kept per peer: as long as one packet of a peer waits, newer ones queue behind it.
 
@@ -78,9 +79,9 @@ void Outbound::serve(WorkBoard::Kind kind, uint16_t slot) {
     return;
   }
   Session* session = usable_session(*peer);
-  const Endpoint to = peer->endpoint.load();
-  if (session == nullptr || to.port == 0) return;
-  add(*peer, *session, {.slot = slots_[0], .length = 0, .to = to});
+  const Ways ways = peer->ways.load();
+  if (session == nullptr || ways.count == 0) return;
+  add(*peer, *session, {.slot = slots_[0], .length = 0, .ways = ways});
   seal_and_send();
 }
 
@@ -97,15 +98,15 @@ void Outbound::route(size_t count) {
       continue;
     }
     Session* session = usable_session(*peer);
-    const Endpoint to = peer->endpoint.load();
+    const Ways ways = peer->ways.load();
     state_of(*peer);
-    if (session == nullptr || to.port == 0 || staging_.waiting(peer->slot) > 0) {
+    if (session == nullptr || ways.count == 0 || staging_.waiting(peer->slot) > 0) {
       stage(*peer, {packet.bytes, inner.length});
       if (session == nullptr) want_session(*peer);
-      else if (to.port != 0) shared_.work.ask(WorkBoard::Kind::flush, peer->slot);
+      else if (ways.count > 0) shared_.work.ask(WorkBoard::Kind::flush, peer->slot);
       continue;
     }
-    add(*peer, *session, {.slot = packet.bytes - kTransportHeaderBytes, .length = inner.length, .to = to});
+    add(*peer, *session, {.slot = packet.bytes - kTransportHeaderBytes, .length = inner.length, .ways = ways});
   }
 }
 
@@ -133,14 +134,14 @@ void Outbound::flush(const Peer& peer) {
   if (staging_.waiting(peer.slot) == 0) return;
   const uint32_t stale = staging_.drop_older(peer.slot, now_ - std::min(now_, kStagedForMs));
   if (stale > 0) shared_.stats.count(Writer::outbound, Counter::tun_staged_overflow, stale);
-  const Endpoint to = peer.endpoint.load();
+  const Ways ways = peer.ways.load();
   while (staging_.waiting(peer.slot) > 0 && jobs_count_ < kBatch) {
     Session* session = usable_session(peer);
     if (session == nullptr) want_session(peer);
-    if (session == nullptr || to.port == 0) break;
+    if (session == nullptr || ways.count == 0) break;
     uint8_t* slot = slots_[jobs_count_];
     const size_t length = staging_.take(peer.slot, slot + kTransportHeaderBytes);
-    add(peer, *session, {.slot = slot, .length = length, .to = to});
+    add(peer, *session, {.slot = slot, .length = length, .ways = ways});
   }
   if (jobs_count_ == kBatch && staging_.waiting(peer.slot) > 0) shared_.work.ask(WorkBoard::Kind::flush, peer.slot);
   seal_and_send();
@@ -174,7 +175,7 @@ void Outbound::seal_and_send() {
       shared_.stats.count(Writer::outbound, Counter::udp_send_errors);
       continue;
     }
-    datagrams_[count++] = {job.slot, kTransportMinBytes + job.length + padding, job.to};
+    for (const Way& way : job.ways) datagrams_[count++] = {job.slot, kTransportMinBytes + job.length + padding, way};
   }
   jobs_count_ = 0;
   send(std::span(datagrams_).first(count));
@@ -182,20 +183,25 @@ void Outbound::seal_and_send() {
 
 // May pass a quiescent state: nothing looked up before may be used after.
 void Outbound::send(std::span<const Datagram> datagrams) {
-  for (int waits = 0; !datagrams.empty(); waits++) {
-    const auto [done, skipped] = shared_.udp.send(datagrams);
-    if (skipped > 0) shared_.stats.count(Writer::outbound, Counter::udp_send_errors, skipped);
-    datagrams = datagrams.subspan(done);
-    if (datagrams.empty()) return;
-    if (waits == kSendWaits || shared_.is_stopping.load()) {
-      shared_.stats.count(Writer::outbound, Counter::udp_send_errors, datagrams.size());
-      return;
+  int waits = 0;
+  for (const Datagram& datagram : datagrams) {
+    Udp::Sent sent = shared_.sockets.send(datagram);
+    for (; sent == Udp::Sent::full && waits < kSendWaits && !shared_.is_stopping.load(); waits++) {
+      wait_writable(datagram.way.socket);
+      sent = shared_.sockets.send(datagram);
     }
-    reader_.offline();
-    pollfd writable{shared_.udp.fd(), POLLOUT, 0};
-    ::poll(&writable, 1, kSendWaitMs);
-    begin();
+    if (sent != Udp::Sent::yes) shared_.stats.count(Writer::outbound, Counter::udp_send_errors);
   }
+}
+
+// Offline meanwhile. A socket that control closes then ends the wait, or, when its descriptor is another's already, lengthens it.
+void Outbound::wait_writable(uint16_t socket) {
+  const Udp* found = shared_.sockets.find(socket);
+  if (found == nullptr) return;
+  pollfd writable{found->fd(), POLLOUT, 0};
+  reader_.offline();
+  ::poll(&writable, 1, kSendWaitMs);
+  begin();
 }
 
 // As in WireGuard, a session past its time or its last counter counts as none.

@@ -29,7 +29,7 @@ class Outbound {
     uint64_t counter = 0;
     uint8_t* slot = nullptr;  // room for the header, then the packet
     size_t length = 0;        // of the packet
-    Endpoint to;
+    Ways ways;
   };
   struct PeerState {
     uint64_t id;         // whose state this is
@@ -46,6 +46,7 @@ class Outbound {
   void add(const Peer& peer, Session& session, const Job& job);
   void seal_and_send();
   void send(std::span<const Datagram> datagrams);
+  void wait_writable(uint16_t socket);
   Session* usable_session(const Peer& peer) const;
   PeerState& state_of(const Peer& peer);
 
@@ -57,7 +58,7 @@ class Outbound {
   PacketSlots slots_;
   std::array<PacketView, kBatch> packets_;
   std::array<Job, kBatch> jobs_;
-  std::array<Datagram, kBatch> datagrams_;
+  std::array<Datagram, kBatch * kMaxWays> datagrams_;
   size_t jobs_count_ = 0;
   const Snapshot* snapshot_ = nullptr;  // until the next quiescent state
   uint64_t now_ = 0;

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "allowed_ips.h"
-#include "endpoint.h"
 #include "session.h"
+#include "way.h"
 
 namespace mesh {
 
@@ -17,7 +17,7 @@ struct Peer {
 
   const uint16_t slot;
   const uint64_t id;  // unlike the slot, never used again
-  EndpointCell endpoint;  // written by control; by inbound too while the peer roams
+  WaysCell ways;  // written by control; by inbound too while the peer roams
   std::atomic<Session*> current{nullptr};
   std::atomic<Session*> next{nullptr};
   Session* previous = nullptr;  // control only: inbound reaches it by index

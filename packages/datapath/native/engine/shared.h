@@ -8,10 +8,11 @@
 #include "guard.h"
 #include "peer.h"
 #include "quiescence.h"
+#include "relay.h"
 #include "session.h"
+#include "sockets.h"
 #include "stats.h"
 #include "tun.h"
-#include "udp.h"
 #include "work_board.h"
 
 namespace mesh {
@@ -21,13 +22,14 @@ struct Shared {
   Shared(const Waker& waker, uint64_t* stats_words, size_t mtu_in) : stats(stats_words), exceptions(waker), mtu(mtu_in) {}
 
   Tun tun;
-  Udp udp;
+  Sockets sockets;
   Stats stats;
   Exceptions exceptions;
   Quiescence quiescence;
   SessionIndex sessions;
   std::atomic<const Snapshot*> snapshot{nullptr};
   std::atomic<const HandshakeKey*> handshake_key{nullptr};  // null: no handshake message is for us
+  std::atomic<const RelayTable*> relay{nullptr};  // null: it relays for nobody
   Contacts contacts;
   WorkBoard work;        // wakes outbound
   Fd inbound_event;      // wakes inbound
@@ -36,12 +38,16 @@ struct Shared {
   std::atomic<bool> has_failed{false};
   const size_t mtu;
 
+  void wake_inbound() {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t put = ::write(inbound_event.get(), &one, sizeof one);  // fails only when already readable
+  }
+
   // Ends both pumps at their next batch. Any thread.
   void stop() {
     is_stopping.store(true);
     work.wake();
-    const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t put = ::write(inbound_event.get(), &one, sizeof one);
+    wake_inbound();
   }
 
   // A packet was sealed or opened, and its stamps are set. Called by the pump that owns the source.

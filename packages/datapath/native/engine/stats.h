@@ -8,8 +8,8 @@
 
 // Counters and per-peer stamps, in memory that JavaScript reads at any time. Every word has one writing thread.
 //
-//   words 0..47      three blocks of 16 counters: written by outbound pump, inbound pump, control thread; add them up
-//   words 48..       one record of 16 words (128 B) per slot: 0..7 written by outbound, 8..15 by inbound
+//   words 0..71      three blocks of 24 counters: written by outbound pump, inbound pump, control thread; add them up
+//   words 72..       one record of 16 words (128 B) per slot: 0..7 written by outbound, 8..15 by inbound
 //
 // Mirrored by addon-codec.ts; binding.cc checks the total size.
 namespace mesh {
@@ -31,11 +31,16 @@ enum class Counter : uint32_t {  // order of DATAPATH_COUNTERS in the port
   handshake_not_for_us,
   handshake_cookie_sent,
   source_over_budget,
+  relayed_packets,
+  relayed_bytes,
+  relay_not_allowed,
+  relay_no_way,
+  relay_over_limit,
 };
 
 enum class Writer : uint32_t { outbound, inbound, control };
 
-inline constexpr size_t kCounterBlockWords = 16;
+inline constexpr size_t kCounterBlockWords = 24;
 inline constexpr size_t kRecordWords = 16;
 inline constexpr size_t kRecordsAt = 3 * kCounterBlockWords;
 inline constexpr size_t kStatsWords = kRecordsAt + kMaxPeers * kRecordWords;

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 
 #include "bytes.h"
 #include "limits.h"
+#include "wire.h"
 
 namespace mesh {
 namespace {
@@ -17,8 +19,7 @@ uint16_t to_network(uint16_t port) { return htons(port); }
 void set_option(int fd, int level, int name, int value) { ::setsockopt(fd, level, name, &value, sizeof value); }
 
 // The FORCE form passes rmem_max and wmem_max, but needs CAP_NET_ADMIN.
-void set_buffer(int fd, int forced, int plain) {
-  const int size = kSocketBufferBytes;
+void set_buffer(int fd, int forced, int plain, int size) {
   if (::setsockopt(fd, SOL_SOCKET, forced, &size, sizeof size) != 0) set_option(fd, SOL_SOCKET, plain, size);
 }
 
@@ -38,7 +39,7 @@ Endpoint decode(const sockaddr_storage& from) {
 
 }  // namespace
 
-int Udp::open(uint16_t port) {
+int Udp::open(uint16_t port, int receive_buffer_bytes) {
   constexpr int kType = SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
   family_ = AF_INET6;
   Fd fd(::socket(AF_INET6, kType, 0));
@@ -53,8 +54,8 @@ int Udp::open(uint16_t port) {
   }
   // WANT: what exceeds the path's MTU leaves in fragments instead of failing.
   set_option(fd.get(), IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_WANT);
-  set_buffer(fd.get(), SO_RCVBUFFORCE, SO_RCVBUF);
-  set_buffer(fd.get(), SO_SNDBUFFORCE, SO_SNDBUF);
+  set_buffer(fd.get(), SO_RCVBUFFORCE, SO_RCVBUF, receive_buffer_bytes);
+  set_buffer(fd.get(), SO_SNDBUFFORCE, SO_SNDBUF, kSocketBufferBytes);
 
   sockaddr_storage address{};
   socklen_t length = 0;
@@ -93,27 +94,45 @@ Udp::ReceiveResult Udp::receive(std::span<Datagram> slots) {
   const auto count = static_cast<size_t>(got);
   for (size_t i = 0; i < count; i++) {
     slots[i].length = messages[i].msg_len;
-    slots[i].peer = decode(from[i]);
+    slots[i].way.endpoint = decode(from[i]);
   }
   // What stopped it early, an error included, shows at the next call.
   return {count, count < slots.size() ? EAGAIN : 0};
 }
 
-Udp::SendResult Udp::send(std::span<const Datagram> datagrams) {
-  size_t skipped = 0;
-  for (size_t done = 0; done < datagrams.size(); done++) {
-    const Datagram& datagram = datagrams[done];
-    sockaddr_storage to{};
-    const socklen_t to_length = encode(datagram.peer, to);
-    ssize_t put = -1;
-    if (to_length > 0) {
-      do put = ::sendto(fd_.get(), datagram.bytes, datagram.length, MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&to), to_length);
-      while (put < 0 && errno == EINTR);
-      if (put < 0 && errno == EAGAIN) return {done, skipped};
+Udp::Sent Udp::send(const Datagram& datagram) {
+  sockaddr_storage to{};
+  const socklen_t to_length = encode(datagram.way.endpoint, to);
+  if (to_length == 0) return Sent::impossible;
+  ssize_t put = -1;
+  if (!datagram.way.is_relayed && datagram.ttl == 0) {
+    do put = ::sendto(fd_.get(), datagram.bytes, datagram.length, MSG_NOSIGNAL, reinterpret_cast<sockaddr*>(&to), to_length);
+    while (put < 0 && errno == EINTR);
+  } else {
+    // The header from here and the datagram from where it was sealed: one datagram can leave behind two headers.
+    uint8_t header[kRelayHeaderBytes];
+    if (datagram.way.is_relayed) write_relay_header(header, kToRelay, datagram.way.relay);
+    iovec parts[2] = {{header, sizeof header}, {datagram.bytes, datagram.length}};
+    alignas(cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int))] = {};
+    const bool has_ttl = datagram.ttl != 0;
+    msghdr message = {.msg_name = &to, .msg_namelen = to_length, .msg_iov = datagram.way.is_relayed ? parts : parts + 1,
+                      .msg_iovlen = datagram.way.is_relayed ? 2u : 1u, .msg_control = has_ttl ? control : nullptr,
+                      .msg_controllen = has_ttl ? sizeof control : 0, .msg_flags = 0};
+    if (has_ttl) {
+      // An IPv4 target is IPv4 also on a socket of both families: it takes IPv4's option, and ignores IPv6's.
+      const bool is_v4 = is_ipv4_mapped(datagram.way.endpoint.ip);
+      cmsghdr* const option = CMSG_FIRSTHDR(&message);
+      option->cmsg_level = is_v4 ? IPPROTO_IP : IPPROTO_IPV6;
+      option->cmsg_type = is_v4 ? IP_TTL : IPV6_HOPLIMIT;
+      option->cmsg_len = CMSG_LEN(sizeof(int));
+      const int ttl = datagram.ttl;
+      std::memcpy(CMSG_DATA(option), &ttl, sizeof ttl);
     }
-    skipped += put < 0;
+    do put = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+    while (put < 0 && errno == EINTR);
   }
-  return {datagrams.size(), skipped};
+  if (put >= 0) return Sent::yes;
+  return errno == EAGAIN ? Sent::full : Sent::impossible;
 }
 
 // 0 when the socket cannot reach the endpoint's family.

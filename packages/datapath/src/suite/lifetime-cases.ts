@@ -35,7 +35,7 @@ export function lifetimeCases(open: OpenDatapath): void {
     assert.throws(() => path.now());
     assert.throws(() => path.setHandshakeKey(new Uint8Array(32)));
     assert.throws(() => path.publishTable({ peers: [], roaming: [], routes: [] }));
-    assert.throws(() => path.sendDatagram(remote.endpoint, new Uint8Array(4)));
+    assert.throws(() => path.sendDatagram({ endpoint: remote.endpoint }, new Uint8Array(4)));
     assert.throws(() => path.readCounters());
     assert.throws(() => path.readTraffic(0));
     const again = open({ ...options, udpPort: port });

@@ -52,7 +52,7 @@ export function outboundCases(open: OpenDatapath): void {
     const remote = await Remote.open("::1");
     t.after(() => remote.close());
     const session = rig.install(0, "initiator");
-    rig.path.setEndpoint(0, remote.endpoint);
+    rig.path.setWays(0, [{ endpoint: remote.endpoint }]);
     const app = await App.open(t, OUR_V4);
     await app.send("over six", PEER_V4);
     assert.equal(session.open(await remote.next()).plaintext.includes("over six"), true);
@@ -64,7 +64,7 @@ export function outboundCases(open: OpenDatapath): void {
       const remote = await Remote.open(address);
       t.after(() => remote.close());
       const session = rig.install(0, "initiator");
-      rig.path.setEndpoint(0, remote.endpoint);
+      rig.path.setWays(0, [{ endpoint: remote.endpoint }]);
       ip("link", "set", "dev", "lo", "mtu", "1300");
       t.after(() => ip("link", "set", "dev", "lo", "mtu", "65536"));
       const app = await App.open(t, OUR_V4);
@@ -112,12 +112,12 @@ export function outboundCases(open: OpenDatapath): void {
     const app = await App.open(t, OUR_V4);
     const session = rig.install(0, "initiator", { hasEndpoint: false });
     for (const text of ["one", "two"]) await app.send(text, PEER_V4);
-    rig.path.setEndpoint(0, rig.remote.endpoint);
+    rig.path.setWays(0, [{ endpoint: rig.remote.endpoint }]);
     assert.equal(await rig.nextText(session), "one");
     assert.equal(await rig.nextText(session), "two");
-    rig.path.setEndpoint(0, undefined);
+    rig.path.setWays(0, []);
     await app.send("three", PEER_V4);
-    rig.path.setEndpoint(0, rig.remote.endpoint);
+    rig.path.setWays(0, [{ endpoint: rig.remote.endpoint }]);
     assert.equal(await rig.nextText(session), "three");
     assert.deepEqual(rig.exceptions, []);
   });
@@ -147,14 +147,14 @@ export function outboundCases(open: OpenDatapath): void {
         assert.equal(await rig.nextText(other), "fence");
       }
     };
-    rig.path.setEndpoint(0, rig.remote.endpoint);
+    rig.path.setWays(0, [{ endpoint: rig.remote.endpoint }]);
     rig.path.sendKeepalive(0);
     await allIsDone();
-    rig.path.setEndpoint(0, undefined);
+    rig.path.setWays(0, []);
     const session = rig.install(0, "initiator", { hasEndpoint: false });
     rig.path.sendKeepalive(0);
     await allIsDone();
-    rig.path.setEndpoint(0, rig.remote.endpoint);
+    rig.path.setWays(0, [{ endpoint: rig.remote.endpoint }]);
     await allIsDone();
     rig.path.sendKeepalive(0);
     const keepalive = await rig.remote.next();

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { createCipheriv, createDecipheriv } from "node:crypto";
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
@@ -7,11 +8,11 @@ import { eventually } from "./eventually.ts";
 /** The other end of a datapath's UDP: a plain socket that remembers what it got. */
 export class Remote {
   readonly #socket: Socket;
-  readonly #received: Buffer[] = [];
+  readonly #received: { readonly bytes: Buffer; readonly port: number }[] = [];
 
   private constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on("message", (bytes) => this.#received.push(bytes));
+    socket.on("message", (bytes, { port }) => this.#received.push({ bytes, port }));
   }
 
   /** On any address of this host's loopback. */
@@ -37,8 +38,15 @@ export class Remote {
 
   /** The oldest datagram not yet taken; waits for it. */
   async next(): Promise<Buffer> {
+    return (await this.nextFrom()).bytes;
+  }
+
+  /** The same, and the port that it came from. */
+  async nextFrom(): Promise<{ readonly bytes: Buffer; readonly port: number }> {
     await eventually("a datagram arrives", () => this.#received.length > 0);
-    return this.#received.shift() as Buffer;
+    const next = this.#received.shift();
+    assert.ok(next !== undefined);
+    return next;
   }
 
   /** Datagrams not yet taken. */

@@ -82,7 +82,7 @@ export class Rig {
       receiveKey: key(`receive ${localIndex}`),
     };
     const expiresAt = this.path.now() + (options.expiresAfter ?? 180_000);
-    if (options.hasEndpoint !== false) this.path.setEndpoint(slot, this.remote.endpoint);
+    if (options.hasEndpoint !== false) this.path.setWays(slot, [{ endpoint: this.remote.endpoint }]);
     this.path.installSession({
       ...keys,
       slot,

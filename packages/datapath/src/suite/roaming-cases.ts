@@ -72,7 +72,7 @@ export function roamingCases(open: OpenDatapath): void {
     await allHeard();
     await app.send("moved", PEER_V4);
     session.open(await elsewhere.next());
-    rig.path.setEndpoint(0, rig.remote.endpoint);
+    rig.path.setWays(0, [{ endpoint: rig.remote.endpoint }]);
     await app.send("set", PEER_V4);
     assert.equal(await rig.nextText(session), "set");
     rig.path.publishTable(TABLE);

@@ -57,8 +57,11 @@ export function tableCases(open: OpenDatapath): void {
     const stays = rig.install(1, "initiator");
     await app.send("before", PEER_V4);
     await rig.nextPacket(gone);
-    rig.path.setEndpoint(0, undefined);
+    rig.path.setWays(0, []);
     await app.send("waits in vain", PEER_V4);
+    // The device is read in order: when what came behind it has left, it waits.
+    await app.send("behind it", "10.77.2.5" as Ip);
+    await rig.nextPacket(stays);
     rig.path.publishTable({ peers: [1], roaming: [], routes: [route("10.77.2.0/24", 1)] });
     assert.equal(
       Object.values(rig.path.readTraffic(0)).every((value) => value === 0),
@@ -100,7 +103,7 @@ export function tableCases(open: OpenDatapath): void {
     assert.throws(() => path.publishTable({ peers: [0], roaming: [1], routes: [] }), RangeError);
     assert.throws(() => path.publishTable({ peers: [MAX_PEERS], roaming: [], routes: [] }), RangeError);
     assert.throws(() => path.setHandshakeKey(new Uint8Array(31)), RangeError);
-    assert.throws(() => path.setEndpoint(7, rig.remote.endpoint), RangeError);
+    assert.throws(() => path.setWays(7, [{ endpoint: rig.remote.endpoint }]), RangeError);
     assert.throws(() => path.sendKeepalive(7), RangeError);
     assert.throws(() => path.readTraffic(-1), RangeError);
     const session = rig.install(0, "initiator");

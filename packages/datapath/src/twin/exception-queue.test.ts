@@ -4,7 +4,8 @@ import { setImmediate as turn } from "node:timers/promises";
 import type { DatapathException, Ip } from "@mesh/core/ports";
 import { ExceptionQueue } from "./exception-queue.ts";
 
-const DATAGRAM: DatapathException = { type: "datagram", from: { ip: "192.0.2.1" as Ip, port: 1 }, receivedAt: 0, bytes: new Uint8Array() };
+const from = { endpoint: { ip: "192.0.2.1" as Ip, port: 1 } };
+const DATAGRAM: DatapathException = { type: "datagram", from, receivedAt: 0, bytes: new Uint8Array() };
 const wanted = (slot: number): DatapathException => ({ type: "session-wanted", slot });
 
 test("nothing is delivered inside the call that reports it; then in batches and in order", async () => {

@@ -6,16 +6,18 @@ import type {
   DatapathInfo,
   DatapathOptions,
   DatapathSession,
-  Endpoint,
   ForwardingTable,
   Millis,
   PeerSlot,
   PeerTraffic,
+  RelayTable,
+  SocketId,
+  Way,
 } from "@mesh/core/ports";
 import { noPerl, portTaken, tunRefused, unavailable } from "../open-fault.ts";
 import { ExceptionQueue } from "./exception-queue.ts";
 import { openTunRelay, type TunRelay } from "./tun-relay.ts";
-import { openUdpSocket, type UdpSocket } from "./udp-socket.ts";
+import { FIRST_BUFFER_BYTES, FURTHER_BUFFER_BYTES, openUdpSocket, type UdpOpened, type UdpSocket } from "./udp-socket.ts";
 
 export interface TwinDatapathOptions extends DatapathOptions {
   /** CLOCK_BOOTTIME in milliseconds. */
@@ -23,7 +25,7 @@ export interface TwinDatapathOptions extends DatapathOptions {
 }
 
 /**
- * The data plane without native code: core's {@link PacketEngine}, a socket of node:dgram and a TUN device that a small
+ * The data plane without native code: core's {@link PacketEngine}, sockets of node:dgram and a TUN device that a small
  * process holds. All on JavaScript's thread: slow, and otherwise as the native engine. Throws MeshError as openDatapath does.
  */
 export function openTwinDatapath(options: TwinDatapathOptions): Datapath {
@@ -35,7 +37,8 @@ class TwinDatapath implements Datapath {
   readonly #now: () => Millis;
   readonly #engine: PacketEngine;
   readonly #exceptions: ExceptionQueue;
-  readonly #udp: UdpSocket;
+  /** The first one is there until close. */
+  readonly #udp = new Map<SocketId, UdpSocket>();
   readonly #tun: TunRelay;
   #hasFailed = false;
   #closed: Promise<void> | undefined;
@@ -51,21 +54,21 @@ class TwinDatapath implements Datapath {
       random: nodeRandom(),
       mtu,
       output: {
-        toUdp: (to, datagram) => this.#udp.send(to, datagram),
+        toUdp: ({ endpoint, socket }, datagram, ttl) => this.#udp.get(socket)?.send(endpoint, datagram, ttl),
         toTun: (packet) => {
           if (!this.#tun.write(packet)) this.#engine.count("tunWriteErrors");
         },
         report: (exception) => this.#exceptions.push(exception),
       },
     });
-    this.#udp = this.#openUdp(udpPort);
+    const udp = this.#openFirst(udpPort);
     try {
       this.#tun = this.#openTun(tunName);
     } catch (error) {
-      void this.#udp.close();
+      void udp.close();
       throw error;
     }
-    this.info = { backend: "twin", tunName, mtu, udpPort: this.#udp.port, isDualStack: this.#udp.isDualStack };
+    this.info = { backend: "twin", tunName, mtu, udpPort: udp.port, isDualStack: udp.isDualStack };
   }
 
   now(): Millis {
@@ -82,8 +85,12 @@ class TwinDatapath implements Datapath {
     this.#open().publishTable(table);
   }
 
-  setEndpoint(slot: PeerSlot, endpoint: Endpoint | undefined): void {
-    this.#open().setEndpoint(slot, endpoint, this.#now());
+  setWays(slot: PeerSlot, ways: readonly Way[]): void {
+    this.#open().setWays(slot, ways, this.#now());
+  }
+
+  setRelay(table: RelayTable): void {
+    this.#open().setRelay(table, this.#now());
   }
 
   installSession(session: DatapathSession): void {
@@ -98,10 +105,32 @@ class TwinDatapath implements Datapath {
     this.#open().sendKeepalive(slot, this.#now());
   }
 
-  sendDatagram(to: Endpoint, bytes: Uint8Array): void {
-    this.#open();
-    this.#engine.noteSent(to, this.now());
-    this.#udp.send(to, bytes.slice()); // the socket may still need it when this returns
+  sendDatagram(way: Way, bytes: Uint8Array, { ttl }: { readonly ttl?: number } = {}): void {
+    this.#open().sendDatagram(way, bytes, { ttl, now: this.#now() });
+  }
+
+  openSockets(count: number): readonly SocketId[] {
+    const engine = this.#open();
+    const opened: SocketId[] = [];
+    while (opened.length < count) {
+      const id = engine.takeSocket();
+      if (id === undefined) break;
+      if (!this.#openUdp(id, { port: 0, bufferBytes: FURTHER_BUFFER_BYTES }).ok) {
+        engine.releaseSocket(id);
+        break;
+      }
+      opened.push(id);
+    }
+    return opened;
+  }
+
+  closeSockets(sockets: readonly SocketId[]): void {
+    const engine = this.#open();
+    for (const id of sockets) {
+      if (!engine.releaseSocket(id)) continue;
+      void this.#udp.get(id)?.close();
+      this.#udp.delete(id);
+    }
   }
 
   awaitTraffic(): void {
@@ -124,7 +153,7 @@ class TwinDatapath implements Datapath {
   async #close(): Promise<void> {
     this.#exceptions.close();
     this.#engine.clear();
-    await Promise.all([this.#udp.close(), this.#tun.close()]);
+    await Promise.all([...[...this.#udp.values()].map((socket) => socket.close()), this.#tun.close()]);
   }
 
   #open(): PacketEngine {
@@ -132,16 +161,22 @@ class TwinDatapath implements Datapath {
     return this.#engine;
   }
 
-  #openUdp(port: number): UdpSocket {
-    const opened = openUdpSocket(port, {
-      onDatagram: (from, bytes) => {
-        if (this.#isMoving()) this.#engine.fromUdp(from, bytes, this.#now());
+  #openFirst(port: number): UdpSocket {
+    const opened = this.#openUdp(0, { port, bufferBytes: FIRST_BUFFER_BYTES });
+    if (opened.ok) return opened.socket;
+    throw opened.errno === "EADDRINUSE" ? portTaken(port) : unavailable(`udp: ${opened.errno}`);
+  }
+
+  #openUdp(id: SocketId, options: { readonly port: number; readonly bufferBytes: number }): UdpOpened {
+    const opened = openUdpSocket(options, {
+      onDatagram: (endpoint, bytes) => {
+        if (this.#isMoving()) this.#engine.fromUdp({ endpoint, socket: id }, bytes, this.#now());
       },
       onSendError: () => this.#engine.count("udpSendErrors"),
       onBroken: (reason) => this.#fail("UDP socket", reason),
     });
-    if (opened.ok) return opened.socket;
-    throw opened.errno === "EADDRINUSE" ? portTaken(port) : unavailable(`udp: ${opened.errno}`);
+    if (opened.ok) this.#udp.set(id, opened.socket);
+    return opened;
   }
 
   #openTun(name: string): TunRelay {

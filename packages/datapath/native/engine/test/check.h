@@ -16,6 +16,7 @@ std::span<const Test> rules_tests();
 std::span<const Test> guard_tests();
 std::span<const Test> fuzz_tests();
 std::span<const Test> engine_tests();
+std::span<const Test> way_tests();
 
 // What a program exits with when the machine lacks something it needs, after naming it.
 inline constexpr int kSkipped = 77;

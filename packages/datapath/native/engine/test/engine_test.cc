@@ -20,6 +20,7 @@
 #include "../engine.h"
 #include "check.h"
 #include "handshake.h"
+#include "node.h"
 #include "openssl.h"
 
 using namespace mesh;
@@ -28,83 +29,7 @@ namespace {
 
 constexpr uint64_t kSeed = 1;
 constexpr uint16_t kPeers = 8;
-constexpr size_t kMtu = 1420;
 constexpr std::array<uint8_t, kKeyBytes> kOtherPublicKey = {9};
-constexpr Address kLoopback{0, 0xffff'7f00'0001};
-
-// An engine whose TUN device is `wire`, a socket that gives and takes inner packets.
-struct Node {
-  Node() {
-    need_openssl();
-    int pair[2];
-    CHECK(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) == 0);
-    wire.reset(pair[0]);
-    engine = std::make_unique<Engine>(Waker{[](void* count) { static_cast<std::atomic<int>*>(count)->fetch_add(1); }, &wakes}, stats.data(), kMtu);
-    CHECK(engine->open_with(Fd(pair[1]), 0).stage == OpenStage::none);
-  }
-
-  uint64_t counter(Counter counter) const {
-    uint64_t sum = 0;
-    for (size_t block = 0; block < 3; block++) sum += stats[block * kCounterBlockWords + static_cast<size_t>(counter)];
-    return sum;
-  }
-
-  std::atomic<int> wakes{0};
-  std::vector<uint64_t> stats = std::vector<uint64_t>(kStatsWords);
-  Fd wire;
-  std::unique_ptr<Engine> engine;
-};
-
-// Peer k of one end is 10.0.k.1, of the other 10.1.k.1.
-Route route_of(uint8_t side, uint16_t slot) {
-  return {4, 24, slot, {uint64_t{10} << 56 | uint64_t{side} << 48 | uint64_t{slot} << 40, 0}};
-}
-
-void publish(Node& node, uint8_t far_side, const std::vector<uint16_t>& slots, std::span<const uint16_t> roaming = {}) {
-  std::vector<Route> routes;
-  for (const uint16_t slot : slots) routes.push_back(route_of(far_side, slot));
-  node.engine->publish({.slots = slots, .roaming = roaming, .routes = routes});
-}
-
-std::vector<uint8_t> packet_of(uint8_t from_side, uint8_t slot, size_t length, uint8_t fill) {
-  std::vector<uint8_t> packet(length, fill);
-  const uint8_t head[20] = {0x45, 0, static_cast<uint8_t>(length >> 8), static_cast<uint8_t>(length), 0, 0, 0, 0, 64, 17, 0, 0,
-                            10, from_side, slot, 1, 10, static_cast<uint8_t>(1 - from_side), slot, 1};
-  std::memcpy(packet.data(), head, sizeof head);
-  return packet;
-}
-
-// Both halves of one session; the key says whose it is, so packets under a wrong one would not open.
-void install(Node& initiator, Node& responder, uint16_t slot, uint32_t index) {
-  std::array<uint8_t, kKeyBytes> there{};
-  std::array<uint8_t, kKeyBytes> back{};
-  there.fill(static_cast<uint8_t>(index));
-  there[0] = static_cast<uint8_t>(slot);
-  back = there;
-  back[1] = 0xff;
-  const uint64_t expires_at = boot_ms() + 180'000;
-  responder.engine->install({slot, 2 * index + 1, 2 * index, back.data(), there.data(), false, expires_at});
-  initiator.engine->install({slot, 2 * index, 2 * index + 1, there.data(), back.data(), true, expires_at});
-}
-
-size_t drain(Node& node) {
-  size_t count = 0;
-  node.engine->drain_exceptions([&](const Exception&) { return ++count > 0; });
-  return count;
-}
-
-// Reads whole packets and checks that each is from the peer it says it is for.
-struct Delivered {
-  uint64_t count = 0;
-  void read(Node& node, uint8_t from_side) {
-    uint8_t bytes[2048];
-    for (ssize_t got; (got = ::read(node.wire.get(), bytes, sizeof bytes)) > 0; count++) {
-      CHECK(got >= 20 && static_cast<size_t>(got) == load_be<uint16_t>(bytes + 2));
-      CHECK(bytes[13] == from_side && bytes[17] == 1 - from_side && bytes[14] == bytes[18]);
-      for (ssize_t i = 20; i < got; i++) CHECK(bytes[i] == bytes[14]);
-    }
-  }
-};
 
 // One thread pushes packets in at both ends and takes them out, while another does everything control can do.
 void tables_and_sessions_change_under_traffic() {
@@ -144,20 +69,20 @@ void tables_and_sessions_change_under_traffic() {
         publish(a, 1, slots, roaming);
         publish(b, 0, slots, roaming);
         for (const uint16_t i : slots) {
-          a.engine->set_endpoint(i, {kLoopback, b.engine->udp_port()});
-          b.engine->set_endpoint(i, {kLoopback, a.engine->udp_port()});
+          a.engine->set_ways(i, way_to(b));
+          b.engine->set_ways(i, way_to(a));
         }
         break;
       }
-      case 1: node.engine->set_endpoint(slot, {}); break;
-      case 2: node.engine->set_endpoint(slot, {kLoopback, other.engine->udp_port()}); break;
+      case 1: node.engine->set_ways(slot, {}); break;
+      case 2: node.engine->set_ways(slot, way_to(other)); break;
       case 3: node.engine->drop(2 * index - static_cast<uint32_t>(random.below(40))); break;
       case 4: node.engine->send_keepalive(slot); break;
       case 5: {
         std::vector<uint8_t> datagram = random.below(4) == 0 ? std::vector<uint8_t>{0x21, 'm', 's', 'h'}
                                                               : handshake_message(1, keys[random.below(keys.size())]);
         for (uint64_t times = random.below(random.below(20) == 0 ? 300 : 2); times > 0; times--) {
-          node.engine->send_datagram({kLoopback, other.engine->udp_port()}, datagram);
+          node.engine->send_datagram(way_to(other).all[0], datagram, 0);
         }
         break;
       }
@@ -186,8 +111,8 @@ void any_bytes_are_survived_seed_1() {
   Node b;
   publish(a, 1, {0});
   publish(b, 0, {0});
-  a.engine->set_endpoint(0, {kLoopback, b.engine->udp_port()});
-  b.engine->set_endpoint(0, {kLoopback, a.engine->udp_port()});
+  a.engine->set_ways(0, way_to(b));
+  b.engine->set_ways(0, way_to(a));
   install(a, b, 0, 1);
   SeededRandom random(kSeed);
   constexpr int kRounds = 20'000;
@@ -201,7 +126,7 @@ void any_bytes_are_survived_seed_1() {
     } else if (random.below(2) == 0) {
       bytes[0] = static_cast<uint8_t>(random.below(2) == 0 ? 0x45 : 0x60);
     }
-    if (random.below(2) == 0) a.engine->send_datagram({kLoopback, b.engine->udp_port()}, std::span(bytes).first(length));
+    if (random.below(2) == 0) a.engine->send_datagram(way_to(b).all[0], std::span(bytes).first(length), 0);
     else if (length > 0) [[maybe_unused]] const ssize_t put = ::write(a.wire.get(), bytes, length);
     if (i % 64 == 0) drain(b);
   }
@@ -227,7 +152,7 @@ void stops_in_the_middle_of_traffic() {
     Node b;
     publish(a, 1, {0});
     publish(b, 0, {0});
-    a.engine->set_endpoint(0, {kLoopback, b.engine->udp_port()});
+    a.engine->set_ways(0, way_to(b));
     install(a, b, 0, 1);
     const std::vector<uint8_t> packet = packet_of(0, 0, 1000, 0);
     for (int i = 0; i < 20 + round; i++) [[maybe_unused]] const ssize_t put = ::write(a.wire.get(), packet.data(), packet.size());
@@ -262,7 +187,7 @@ struct HandPumped {
     CHECK(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) == 0);
     wire.reset(pair[0]);
     shared.tun.adopt(Fd(pair[1]));
-    CHECK(shared.udp.open(0) == 0 && shared.work.open());
+    CHECK(shared.sockets.open_first(0) == 0 && shared.work.open());
     session.peer = &peer;
     session.expires_at = UINT64_MAX;
     table.peers = {nullptr, nullptr, nullptr, &peer};
@@ -278,13 +203,13 @@ struct HandPumped {
     }
   }
   void connect() {
-    peer.endpoint.store({kLoopback, shared.udp.port()});
+    peer.ways.store({1, {Way{{kLoopback, shared.sockets.first().port()}}}});
     peer.current.store(&session);
   }
   // The next datagram that was sent, or an empty one.
   std::span<uint8_t> sent() {
     Datagram datagram{bytes, sizeof bytes, {}};
-    return std::span(bytes).first(shared.udp.receive({&datagram, 1}).count == 1 ? datagram.length : 0);
+    return std::span(bytes).first(shared.sockets.first().receive({&datagram, 1}).count == 1 ? datagram.length : 0);
   }
 
   static constexpr uint8_t kKey[kKeyBytes] = {7};
@@ -435,34 +360,6 @@ void aead_and_installation() {
   CHECK(seal.seal(6, bytes, 0) && open.open(6, bytes, 0) && !open.open(7, bytes, 0));
 }
 
-// Two writers, of which one never waits.
-void endpoint_is_never_torn() {
-  EndpointCell cell;
-  std::atomic<bool> is_done{false};
-  std::atomic<uint64_t> last_written{0};
-  const auto of = [](uint64_t i) { return Endpoint{{i, i}, static_cast<uint16_t>(i)}; };
-  std::thread writer([&] {
-    for (uint64_t i = 1; !is_done.load(); i += 2) cell.store(of(i));
-  });
-  std::thread roamer([&] {
-    for (uint64_t i = 2; !is_done.load(); i += 2) {
-      if (cell.try_store(of(i))) last_written.store(i);
-    }
-  });
-  uint64_t last = 0;
-  for (int changes = 0; changes < 20'000 || last_written.load() == 0;) {
-    const Endpoint endpoint = cell.load();
-    changes += endpoint.ip.low != last;
-    last = endpoint.ip.low;
-    CHECK(endpoint.ip.high == endpoint.ip.low && endpoint.port == static_cast<uint16_t>(endpoint.ip.low));
-  }
-  is_done.store(true);
-  writer.join();
-  roamer.join();
-  cell.store(of(7));
-  CHECK(cell.load() == of(7));
-}
-
 constexpr Test kTests[] = {
     {"tables and sessions change under traffic, seed 1", tables_and_sessions_change_under_traffic},
     {"any bytes are survived, seed 1", any_bytes_are_survived_seed_1},
@@ -474,7 +371,6 @@ constexpr Test kTests[] = {
     {"keys are wiped with their session", keys_are_wiped_with_their_session},
 #endif
     {"AEAD and installation", aead_and_installation},
-    {"endpoint is never torn", endpoint_is_never_torn},
 };
 
 }  // namespace

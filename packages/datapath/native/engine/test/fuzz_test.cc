@@ -28,6 +28,11 @@ namespace {
 constexpr uint64_t kSeed = 1;
 constexpr size_t kMtu = 1420;
 constexpr uint32_t kIndex = 0x0102'0304;
+constexpr Address kLoopback{0, 0xffff'7f00'0001};
+// Of two members of a relay, and the first one's pass.
+constexpr uint16_t kNumber = 0x0a0b;
+constexpr uint16_t kOtherNumber = 0xfffe;
+constexpr uint32_t kPass = 0xfedc'ba98;
 
 // A copy at the very end of its own allocation, so that reading one byte more is seen.
 class Exactly {
@@ -98,8 +103,10 @@ void fuzz_demultiplex_and_guard_seed_1() {
                                                : Endpoint{{random.next(), random.next()}, static_cast<uint16_t>(random.next())};
     if (random.below(50) == 0) contacts->note(contacts->key_of(from), now);
     const bool has_key = random.below(100) > 0;
-    const auto [verdict, cause] = guard.judge(kind, {bytes.data(), bytes.size(), from}, has_key ? &key : nullptr, now, reply);
+    const bool is_relayed = random.below(4) == 0;
+    const auto [verdict, cause] = guard.judge(kind, {bytes.data(), bytes.size(), {.endpoint = from, .is_relayed = is_relayed}}, has_key ? &key : nullptr, now, reply);
     passed += verdict == Guard::Verdict::pass;
+    CHECK(!is_relayed || verdict != Guard::Verdict::reply);
     if (kind != DatagramKind::handshake) continue;
     // Only what was signed gets anywhere.
     const bool is_signed = has_key && signed_before_mac2.contains({bytes.data(), bytes.data() + bytes.size() - kMacBytes});
@@ -142,7 +149,7 @@ void fuzz_inbound_seed_1() {
   CHECK(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, pair) == 0);
   const Fd wire(pair[0]);
   shared->tun.adopt(Fd(pair[1]));
-  CHECK(shared->udp.open(0) == 0 && shared->work.open());
+  CHECK(shared->sockets.open_first(0) == 0 && shared->work.open());
   const HandshakeKey handshake_key(1, kPublicKey);
   shared->handshake_key.store(&handshake_key);
   const uint8_t key[kKeyBytes] = {7};
@@ -161,14 +168,30 @@ void fuzz_inbound_seed_1() {
   Inbound inbound(*shared, evp);
 
   Udp sender;
-  CHECK(sender.open(0) == 0);
-  const Endpoint to = {{0, 0xffff'7f00'0001}, shared->udp.port()};
+  Udp receiver;
+  CHECK(sender.open(0) == 0 && receiver.open(0) == 0);
+  const Way to = {{kLoopback, shared->sockets.first().port()}};
+  Peer other(1, 2);
+  other.ways.store({1, {Way{{kLoopback, receiver.port()}}}});
+  table.peers.push_back(&other);
+  const RelayMember members[] = {{0, kNumber, kPass, 1}, {1, kOtherNumber, 2, 2}};
+  const RelayTable relay(members, UINT64_MAX >> 11);
+  shared->relay.store(&relay);
+  std::array<Datagram, 4> kept;
+  std::vector<uint8_t> room(kept.size() * kSlotBytes);
   AeadKey sealing(evp, AeadKey::Direction::seal, key);
   const std::vector<std::vector<uint8_t>> inner = {inner_packet(4, 12), inner_packet(4, 700), inner_packet(6, 8), {}};
   std::vector<std::vector<uint8_t>> samples = {handshake_message(1, handshake_key), handshake_message(2, handshake_key)};
   uint64_t counter = 0;
   uint64_t intact = 0;
   uint64_t delivered = 0;
+  uint64_t relayed = 0;
+  const auto behind_header = [&](const uint8_t(&kind)[4], const RelayHeader& header, const std::vector<uint8_t>& carried) {
+    std::vector<uint8_t> bytes(kRelayHeaderBytes);
+    write_relay_header(bytes.data(), kind, header);
+    bytes.insert(bytes.end(), carried.begin(), carried.end());
+    return bytes;
+  };
   const auto sealed = [&](const std::vector<uint8_t>& packet, uint64_t at) {
     std::vector<uint8_t> bytes(kTransportMinBytes + packet.size());
     store_le<uint32_t>(bytes.data(), kTypeTransport);
@@ -184,7 +207,21 @@ void fuzz_inbound_seed_1() {
     for (ssize_t got; (got = ::read(wire.get(), out, sizeof out)) > 0; delivered++) {
       CHECK(got >= 20 && out[0] >> 4 == 4 && out[12] == 10 && static_cast<size_t>(got) == load_be<uint16_t>(out + 2));
     }
-    shared->exceptions.drain([](const Exception&) { return true; });
+    shared->exceptions.drain([](const Exception& exception) {
+      CHECK(exception.kind != ExceptionKind::datagram || exception.from.relay.pass == 0 || exception.from.is_relayed);
+      return true;
+    });
+    // What was passed on was asked for by the one who may, and carries nothing of a relay's.
+    for (size_t got = kept.size(); got == kept.size(); relayed += got) {
+      for (size_t i = 0; i < kept.size(); i++) kept[i] = {room.data() + i * kSlotBytes, kSlotBytes, {}};
+      got = receiver.receive(kept).count;
+      for (const Datagram& datagram : std::span(kept).first(got)) {
+        const RelayHeader header = read_relay_header(datagram.bytes);
+        CHECK(demultiplex(datagram.bytes, datagram.length) == DatagramKind::from_relay);
+        CHECK(header == (RelayHeader{kNumber, kOtherNumber, 0}));
+        CHECK(!is_relay_kind(datagram.bytes + kRelayHeaderBytes, datagram.length - kRelayHeaderBytes));
+      }
+    }
   };
   constexpr int kBatches = 4'000;
   for (int batch = 0; batch < kBatches; batch++) {
@@ -192,26 +229,30 @@ void fuzz_inbound_seed_1() {
       samples.resize(2);
       // Sealed packets with something wrong inside are authentic all the same.
       samples.push_back(sealed(random.below(2) == 0 ? inner[random.below(inner.size())] : mutate(random, inner), counter++));
+      // Some of them relayed, some to be relayed, and some of either twice.
+      const RelayHeader header{kNumber, kOtherNumber, kPass};
+      if (random.below(3) == 0) samples[2] = behind_header(kFromRelay, {kOtherNumber, kNumber, 0}, samples[2]);
+      if (random.below(4) == 0) samples.push_back(behind_header(kToRelay, header, samples[random.below(samples.size())]));
+      if (random.below(40) == 0) samples.push_back(behind_header(kFromRelay, header, samples[random.below(samples.size())]));
       std::vector<uint8_t> bytes = mutate(random, samples);
       if (random.below(20) == 0) bytes = sealed(inner[0], counter - std::min<uint64_t>(counter, random.below(20'000)));
       if (random.below(200) == 0) bytes = sealed(inner[0], kRejectAfterMessages + random.below(1 << 13));
       if (bytes.size() > 9'000) bytes.resize(9'000);
-      const Datagram datagram{bytes.data(), bytes.size(), to};
-      CHECK(sender.send({&datagram, 1}).done == 1);
+      CHECK(sender.send({bytes.data(), bytes.size(), to}) == Udp::Sent::yes);
     }
     const std::vector<uint8_t> whole = sealed(inner[1], counter++);
     std::vector<uint8_t> copy = whole;
-    const Datagram datagram{copy.data(), copy.size(), to};
-    CHECK(sender.send({&datagram, 1}).done == 1);
+    CHECK(sender.send({copy.data(), copy.size(), to}) == Udp::Sent::yes);
     intact++;
     take();
   }
   CHECK(delivered >= intact);
-  CHECK(peer.endpoint.load().port == sender.port());
+  CHECK(peer.ways.load().count == 1 && peer.ways.load().all[0].endpoint.port == sender.port());
+  CHECK(relayed > 1'000);
   const auto count = [&](Counter name) { return stats[kCounterBlockWords + static_cast<size_t>(name)]; };
   for (const Counter name : {Counter::udp_malformed, Counter::udp_unknown_session, Counter::udp_not_authentic, Counter::udp_replayed,
                              Counter::udp_expired_session, Counter::udp_source_not_allowed, Counter::udp_inner_malformed,
-                             Counter::handshake_not_for_us}) {
+                             Counter::handshake_not_for_us, Counter::relayed_packets, Counter::relayed_bytes, Counter::relay_not_allowed}) {
     CHECK(count(name) > 0);
   }
   shared->sessions.remove(&session);

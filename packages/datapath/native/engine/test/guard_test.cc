@@ -179,7 +179,7 @@ struct GuardRig {
   Guard::Judgement judge(const Endpoint& from, std::vector<uint8_t> bytes, const HandshakeKey* with) {
     const DatagramKind kind = demultiplex(bytes.data(), bytes.size());
     CHECK(kind == DatagramKind::handshake || kind == DatagramKind::control);
-    return guard.judge(kind, {bytes.data(), bytes.size(), from}, with, now, reply);
+    return guard.judge(kind, {bytes.data(), bytes.size(), {.endpoint = from, .is_relayed = is_relayed}}, with, now, reply);
   }
   Guard::Judgement judge(const Endpoint& from, std::vector<uint8_t> bytes) { return judge(from, std::move(bytes), &key); }
   bool passes(const Endpoint& from, std::vector<uint8_t> bytes) { return judge(from, std::move(bytes)).verdict == Guard::Verdict::pass; }
@@ -202,6 +202,7 @@ struct GuardRig {
   Mac cookie() const { return cookie_in(need_openssl(), key, reply); }
 
   const HandshakeKey key{1, kPublicKey};
+  bool is_relayed = false;
   std::unique_ptr<Contacts> contacts = std::make_unique<Contacts>();
   Guard guard;
   uint64_t now = kStart;
@@ -409,6 +410,25 @@ void cookies_of_a_whole_prefix_open_a_bounded_number_of_handshakes() {
   CHECK(in == kStrangersHandshakes.burst);
 }
 
+void guard_answers_nothing_that_was_relayed() {
+  GuardRig rig;
+  const std::vector<uint8_t> initiation = handshake_message(1, rig.key);
+  const Endpoint contact = v4(0xc0000201);
+  rig.is_relayed = true;
+  CHECK(rig.passes(stranger(1), initiation));
+  rig.is_relayed = false;
+  rig.overload();
+  rig.is_relayed = true;
+  CHECK(rig.drops(stranger(1), initiation, Counter::source_over_budget));
+  CHECK(rig.drops(contact, initiation, Counter::source_over_budget));
+  rig.contacts->note(rig.contacts->key_of(contact), rig.now);
+  for (uint32_t i = 0; i < kHandshakesPerSource.burst; i++) CHECK(rig.passes(contact, initiation));
+  CHECK(rig.drops(contact, initiation, Counter::source_over_budget));
+  std::vector<uint8_t> altered = initiation;
+  altered[4] ^= 1;
+  CHECK(rig.drops(contact, altered, Counter::handshake_not_for_us));
+}
+
 constexpr Test kTests[] = {
     {"BLAKE2s: RFC 7693, appendix E", blake2s_rfc7693_appendix_e},
     {"a MAC key is keyed BLAKE2s, seed 1", mac_key_is_keyed_blake2s},
@@ -426,6 +446,7 @@ constexpr Test kTests[] = {
     {"a cookie is good for one address and port and two minutes", a_cookie_is_good_for_one_address_and_port_and_two_minutes},
     {"cookie replies never repeat a nonce", cookie_replies_never_repeat_a_nonce},
     {"guard: keeps budgets by source", guard_keeps_budgets_by_source},
+    {"guard: answers nothing that was relayed", guard_answers_nothing_that_was_relayed},
     {"guard: a flood of initiations is bounded and peers get in, seed 1", a_flood_of_initiations_is_bounded_and_peers_get_in_seed_1},
     {"guard: a flood of probes is bounded and peers get in, seed 1", a_flood_of_probes_is_bounded_and_peers_get_in_seed_1},
 };

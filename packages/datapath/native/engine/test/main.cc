@@ -6,9 +6,9 @@ namespace {
 
 // With the thread sanitizer only tests with threads in them are built.
 #ifdef MESH_ONLY_THREADS
-const std::span<const Test> kAll[] = {engine_tests()};
+const std::span<const Test> kAll[] = {engine_tests(), way_tests()};
 #else
-const std::span<const Test> kAll[] = {rules_tests(), guard_tests(), fuzz_tests(), engine_tests()};
+const std::span<const Test> kAll[] = {rules_tests(), guard_tests(), fuzz_tests(), engine_tests(), way_tests()};
 #endif
 
 }  // namespace

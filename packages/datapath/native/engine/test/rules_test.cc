@@ -191,8 +191,8 @@ void demultiplex_sizes() {
   } kinds[] = {
       {{1, 0, 0, 0}, 148, 148, DatagramKind::handshake},   {{2, 0, 0, 0}, 92, 92, DatagramKind::handshake},
       {{3, 0, 0, 0}, 64, 64, DatagramKind::control},       {{4, 0, 0, 0}, 32, SIZE_MAX, DatagramKind::transport},
-      {{0x21, 'm', 's', 'h'}, 4, 1500, DatagramKind::control}, {{0x22, 'm', 's', 'h'}, 4, 1500, DatagramKind::control},
-      {{0x23, 'm', 's', 'h'}, 4, 1500, DatagramKind::control}, {{0x20, 'm', 's', 'h'}, 1, 0, DatagramKind::malformed},
+      {{0x21, 'm', 's', 'h'}, 4, 1500, DatagramKind::control}, {{0x22, 'm', 's', 'h'}, 13, SIZE_MAX, DatagramKind::to_relay},
+      {{0x23, 'm', 's', 'h'}, 13, SIZE_MAX, DatagramKind::from_relay}, {{0x20, 'm', 's', 'h'}, 1, 0, DatagramKind::malformed},
       {{0x24, 'm', 's', 'h'}, 1, 0, DatagramKind::malformed},  {{0x21, 'm', 's', 'H'}, 1, 0, DatagramKind::malformed},
       {{1, 0, 0, 1}, 1, 0, DatagramKind::malformed},           {{4, 1, 0, 0}, 1, 0, DatagramKind::malformed},
       {{0, 0, 0, 0}, 1, 0, DatagramKind::malformed},           {{5, 0, 0, 0}, 1, 0, DatagramKind::malformed},

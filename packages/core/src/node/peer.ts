@@ -1,0 +1,78 @@
+import type { Endpoint } from "../address/endpoint.ts";
+import type { NodeId } from "../ids/node-id.ts";
+import type { Candidate } from "../path/candidate.ts";
+import type { PeerPath } from "../path/path-state.ts";
+import type { BootId } from "../path/probe-exchange.ts";
+import type { PeerSlot } from "../ports/datapath.ts";
+import type { TrafficStamps } from "../session/session-event.ts";
+import type { Millis } from "../time/millis.ts";
+import type { TokenBucket } from "../time/token-bucket.ts";
+
+/** One peer, for as long as it is a member. */
+export interface Peer {
+  readonly node: NodeId;
+  path: PeerPath;
+  /** What the path said last that packets go by. */
+  used: readonly Candidate[];
+  /** Its home relays. */
+  homes: readonly NodeId[];
+  /** It offers to relay. */
+  isRelay: boolean;
+  /** A handshake message that found no path; it leaves when there is one. Only the latest is worth sending. */
+  heldHandshake: Uint8Array | undefined;
+  /** Of its last PONG. */
+  boot: BootId | undefined;
+  unansweredAt: Millis | undefined;
+  /** PINGs to it and to whatever is said to be it. */
+  readonly probeBudget: TokenBucket;
+  readonly offerBudget: TokenBucket;
+}
+
+/** What is known of one peer, for views and decisions. */
+export interface KnownPeer {
+  readonly slot: PeerSlot;
+  readonly path: PeerPath;
+  /** When the keys of the session in use were made; undefined: there is none. */
+  readonly sessionAt: Millis | undefined;
+  /** Packets went out by the tunnel since then, and none came in: by probes the peer may seem well. */
+  readonly unansweredAt: Millis | undefined;
+}
+
+/** A peer answered a PING: told to whoever waits for it, beside what it does to the path. */
+export interface Pong {
+  readonly node: NodeId;
+  readonly candidate: Candidate;
+  readonly rtt: Millis;
+}
+
+/** How this node can be reached from outside its own network. */
+export interface OuterPlace {
+  /** Where peers see it, beside its own addresses. */
+  readonly reflexive: readonly Endpoint[];
+  readonly isReachable: boolean;
+  readonly homes: readonly NodeId[];
+}
+
+/** What a peer says of where it is, as far as it may be used. */
+export interface PublishedPlace {
+  /** At its host's addresses. */
+  readonly own: readonly Endpoint[];
+  /** As others see it. */
+  readonly reflexive: readonly Endpoint[];
+  readonly isReachable: boolean;
+  readonly isRelay: boolean;
+  readonly homes: readonly NodeId[];
+}
+
+/** Handshakes do not count: they pass where packets of full size may not. */
+export function unansweredAt(before: Millis | undefined, stamps: TrafficStamps): Millis | undefined {
+  const { dataSentAt, authenticatedReceivedAt } = stamps;
+  if (before !== undefined && authenticatedReceivedAt < before) return before;
+  return dataSentAt > authenticatedReceivedAt ? dataSentAt : undefined;
+}
+
+/** No straight path is left, or none was found: any member that relays is welcome. */
+export function isInNeed({ state }: PeerPath): boolean {
+  if (state.name === "probing") return state.failures > 0;
+  return state.name === "suspect" || state.name === "failed" || state.name === "relayed";
+}

@@ -1,0 +1,492 @@
+import { type Endpoint, sameEndpoint } from "../address/endpoint.ts";
+import type { NodeId } from "../ids/node-id.ts";
+import type { Millis } from "../time/millis.ts";
+import type { ProbePurpose } from "../wire/probe.ts";
+import { type Candidate, direct, MAX_ENDPOINTS_TRIED, MAX_RELAYS_TRIED, relayed, sameCandidate } from "./candidate.ts";
+import {
+  ACTIVE_FOR,
+  BETTER_BY,
+  BETTER_RATIO,
+  dormantAt,
+  liveWakeAt,
+  OPENING_TTL,
+  type Path,
+  type PathEffect,
+  type PathEvent,
+  type PathInUse,
+  type PathState,
+  type PathStep,
+  type PeerPath,
+  PINGS_BEFORE_SUSPECT,
+  pathWakeAt,
+  RELAY_BETTER_BY,
+  RELAY_BETTER_RATIO,
+  RETRY_INTERVALS,
+  type Round,
+  roundEndsAt,
+  type Search,
+  SUSPECT_FOR,
+  searchWakeAt,
+  stepAfter,
+} from "./path-state.ts";
+
+/** Advances one peer's path, by the table above PathState. Pure: the caller brings the time and carries out the effects, in order. */
+export function stepPath(peer: PeerPath, event: PathEvent, now: Millis): PathStep {
+  switch (event.type) {
+    case "wanted":
+      return wanted(peer, now);
+    case "published":
+      return published(peer, event, now);
+    case "relays":
+      return withRelays({ ...peer, isRelayable: event.isRelayable }, event.relays.slice(0, MAX_RELAYS_TRIED), now);
+    case "keepalive":
+      return keptAlive({ ...peer, keepalive: event.every }, now);
+    case "answered":
+      return answered(peer, event, now);
+    case "heard":
+      return heard(peer, event.from, now);
+    case "offered":
+      return offered(peer, event, now);
+    case "traffic":
+      return traffic(peer, event, now);
+    case "stopped":
+      return still({ ...peer, state: { name: "stopped" }, endpoints: [], own: [], relays: [], keepalive: undefined });
+    case "network-changed":
+      return networkChanged(peer, event.retryAt, now);
+    case "doubted":
+      if (peer.state.name === "dormant") return probe(peer, now);
+      return inUse(peer.state) ? ask(peer, peer.state, now) : still(peer);
+    case "timer": {
+      const dueAt = pathWakeAt(peer);
+      return dueAt === undefined || now < dueAt ? still(peer) : onTimer(peer, now);
+    }
+  }
+}
+
+type InUse = Extract<PathState, PathInUse>;
+
+function inUse(state: PathState): state is InUse {
+  return state.name === "direct" || state.name === "relayed";
+}
+
+function still(peer: PeerPath): PathStep {
+  return { peer, effects: [] };
+}
+
+function wanted(peer: PeerPath, now: Millis): PathStep {
+  const { state } = peer;
+  if (state.name === "probing" && state.round.kind === "glancing") return probe(peer, now);
+  if (state.name === "dormant") return probe(peer, now);
+  if (state.name === "failed" && now >= state.triedAt + (RETRY_INTERVALS[0] ?? 0)) return probe(peer, now);
+  // Packets may wait for a session, and its handshake get no answer: as if they had been sent.
+  if (inUse(state))
+    return still({ ...peer, state: { ...state, unansweredAt: state.unansweredAt ?? now, activeAt: Math.max(state.activeAt, now) } });
+  return still(peer);
+}
+
+/** Whoever is asked all the time is looked for at once. */
+function keptAlive(peer: PeerPath, now: Millis): PathStep {
+  return peer.keepalive !== undefined && peer.state.name === "dormant" ? probe(peer, now) : still(peer);
+}
+
+function onTimer(peer: PeerPath, now: Millis): PathStep {
+  const { state } = peer;
+  switch (state.name) {
+    case "dormant":
+      return retry({ ...peer, state: { ...state, isLapsed: true } }, peer);
+    case "stopped":
+      return still(peer);
+    case "probing": {
+      const { round, effects } = nextOfRound(peer, state.round, now);
+      if (round !== undefined) return { peer: { ...peer, state: { ...state, round } }, effects: [...effects, ...pingRelays(peer)] };
+      return still({ ...peer, state: failed(state.failedAt ?? state.round.sinceAt, now, state.failures + 1) });
+    }
+    case "relayed":
+    case "direct": {
+      const searchAt = searchWakeAt(state.search);
+      const step = searchAt !== undefined && searchAt <= now ? goOnSearching(peer, state, now) : still(peer);
+      return inUse(step.peer.state) && liveWakeAt(step.peer.state, peer.keepalive) <= now
+        ? after(step, live(step.peer, step.peer.state, now))
+        : step;
+    }
+    case "suspect":
+      if (now >= state.sinceAt + SUSPECT_FOR) return still({ ...peer, state: failed(state.sinceAt, now, 1) });
+      return {
+        peer: { ...peer, state: { ...state, step: stepAfter("knocking", state.sinceAt, now) } },
+        effects: searchEverywhere(peer, state.path),
+      };
+    case "failed":
+      return glance(peer, now);
+  }
+}
+
+/** Asks a silent path, doubts one that was asked often, lets an idle one sleep. */
+function live(peer: PeerPath, state: InUse, now: Millis): PathStep {
+  if (state.asked >= PINGS_BEFORE_SUSPECT) return doubt(peer, state, now);
+  const isIdle = state.asked === 0 && state.unansweredAt === undefined && peer.keepalive === undefined && now >= dormantAt(state);
+  if (!isIdle) return ask(peer, state, now);
+  const asleep: PeerPath = { ...peer, state: { name: "dormant", last: state.path, isLapsed: false, heardAt: state.heardAt, sinceAt: now } };
+  return retry(asleep, peer);
+}
+
+/** A path that sleeps: what its first packets will try, if that is something else than before. */
+function retry(peer: PeerPath, before: PeerPath): PathStep {
+  const candidates = firstTried(peer);
+  const known = inUse(before.state) ? [before.state.path.candidate] : firstTried(before);
+  const isSame = candidates.length === known.length && candidates.every((one, i) => sameCandidate(one, known[i]));
+  return { peer, effects: candidates.length === 0 || isSame ? [] : [{ type: "use", candidates }] };
+}
+
+/** All are asked at once, and packets go by a relay besides. */
+function doubt(peer: PeerPath, { path, heardAt }: PathInUse, now: Millis): PathStep {
+  const standby = peer.relays.map(relayed).find((relay) => !sameCandidate(relay, path.candidate));
+  const use: readonly PathEffect[] = standby === undefined ? [] : [{ type: "use", candidates: [path.candidate, standby] }];
+  return {
+    peer: { ...peer, state: { name: "suspect", path, heardAt, sinceAt: now, step: 1 } },
+    effects: [...use, ...searchEverywhere(peer, path)],
+  };
+}
+
+function searchEverywhere(peer: PeerPath, path: Path): readonly PathEffect[] {
+  // What leaves by a further socket is another flow to every NAT than what leaves by the first.
+  const hasSocket = path.candidate.type === "direct" && path.candidate.socket !== undefined;
+  return [...(hasSocket ? [ping(path.candidate, "discover")] : []), ...pingEndpoints(peer), ...pingRelays(peer), ...offerByFirst(peer)];
+}
+
+function ask(peer: PeerPath, state: InUse, now: Millis): PathStep {
+  const asking: InUse = { ...state, asked: state.asked + 1, askedAt: now };
+  return { peer: { ...peer, state: asking }, effects: [{ type: "ping", to: state.path.candidate, purpose: "heartbeat" }] };
+}
+
+/** Looks for the peer with all there is; packets that cannot wait take what may work. */
+function probe(peer: PeerPath, now: Millis): PathStep {
+  const { state } = peer;
+  const { failures, failedAt } = state.name === "failed" || state.name === "probing" ? state : { failures: 0, failedAt: undefined };
+  const tentative = firstTried(peer);
+  const { round, effects } = begin(peer, failures, now);
+  const use: readonly PathEffect[] = tentative.length === 0 ? [] : [{ type: "use", candidates: tentative }];
+  return {
+    peer: { ...peer, state: { name: "probing", round, failures, failedAt, tentative } },
+    effects: [...use, ...effects, ...pingRelays(peer)],
+  };
+}
+
+/** Is a peer there again that nobody sends to? It would have said so itself; hence seldom, and with few PINGs. */
+function glance(peer: PeerPath, now: Millis): PathStep {
+  const { state } = peer;
+  if (state.name !== "failed") return still(peer);
+  const { failures, failedAt } = state;
+  const round: Round = { kind: "glancing", sinceAt: now, step: 1 };
+  return {
+    peer: { ...peer, state: { name: "probing", round, failures, failedAt, tentative: [] } },
+    effects: [...pingEndpoints(peer), ...pingRelays(peer)],
+  };
+}
+
+/** What packets try before anything is proven: the last path, and the first relay, unless that path leads to where anyone is let in. */
+function firstTried({ state, relays, isReachable }: PeerPath): readonly Candidate[] {
+  const last = state.name === "dormant" ? state.last?.candidate : undefined;
+  if (last?.type === "direct" && isReachable) return [last];
+  const isLeft = last?.type === "direct" || (last?.type === "relay" && relays.includes(last.relay));
+  const first = relays[0] === undefined ? [] : [relayed(relays[0])];
+  if (state.name === "dormant" && state.isLapsed && first.length > 0) return first;
+  return last !== undefined && isLeft ? [last, ...first.filter((relay) => !sameCandidate(relay, last))] : first;
+}
+
+// Rounds
+
+/** Where the peer can be asked to help, or soon will be, our own NAT is opened first and nothing else; else its endpoints are tried as they are. */
+function begin(peer: PeerPath, failures: number, now: Millis): { readonly round: Round; readonly effects: readonly PathEffect[] } {
+  const needsHelp = (peer.relays.length > 0 || peer.isRelayable) && (!peer.isReachable || failures > 0);
+  if (!needsHelp) return { round: { kind: "knocking", sinceAt: now, step: 1 }, effects: pingEndpoints(peer) };
+  return { round: { kind: "opening", sinceAt: now, step: 1 }, effects: [...pingEndpoints(peer, OPENING_TTL), ...offerByFirst(peer)] };
+}
+
+/** The next line of the round's schedule; no round: it is over. */
+function nextOfRound(
+  peer: PeerPath,
+  round: Round,
+  now: Millis,
+): { readonly round: Round | undefined; readonly effects: readonly PathEffect[] } {
+  const isOver = now >= roundEndsAt(round);
+  if (isOver && round.kind === "opening") return { round: punching(now), effects: [...pingEndpoints(peer), ...offerByFirst(peer)] };
+  if (isOver) return { round: undefined, effects: [] };
+  const effects = round.kind === "opening" ? pingEndpoints(peer, OPENING_TTL) : pingEndpoints(peer);
+  return { round: { ...round, step: stepAfter(round.kind, round.sinceAt, now) }, effects };
+}
+
+function punching(now: Millis): Round {
+  return { kind: "punching", sinceAt: now, step: 1 };
+}
+
+function goOnSearching(peer: PeerPath, state: InUse, now: Millis): PathStep {
+  const { search } = state;
+  if (search === undefined) return still(peer);
+  if (search.name === "waiting") {
+    const { round, effects } = begin(peer, search.failures, now);
+    return { peer: { ...peer, state: { ...state, search: { name: "round", round, failures: search.failures } } }, effects };
+  }
+  const { round, effects } = nextOfRound(peer, search.round, now);
+  if (round !== undefined) return { peer: { ...peer, state: { ...state, search: { ...search, round } } }, effects };
+  // A straight path was there all the time.
+  const next = state.name === "direct" ? undefined : waiting(search.failures, now);
+  return { peer: { ...peer, state: { ...state, search: next } }, effects };
+}
+
+function waiting(failures: number, now: Millis): Search {
+  return { name: "waiting", retryAt: now + retryAfter(failures), failures: failures + 1 };
+}
+
+function retryAfter(failures: number): Millis {
+  return RETRY_INTERVALS[Math.min(failures, RETRY_INTERVALS.length - 1)] ?? 0;
+}
+
+/** `ttl`: of those behind a NAT. */
+function pingEndpoints({ endpoints, own }: PeerPath, ttl?: number): readonly PathEffect[] {
+  return endpoints.map((endpoint) => ping(direct(endpoint), "discover", isAmong(own, endpoint) ? undefined : ttl));
+}
+
+function isAmong(endpoints: readonly Endpoint[], endpoint: Endpoint): boolean {
+  return endpoints.some((one) => sameEndpoint(one, endpoint));
+}
+
+function pingRelays({ relays }: PeerPath): readonly PathEffect[] {
+  return relays.map((relay) => ping(relayed(relay), "discover"));
+}
+
+function ping(to: Candidate, purpose: ProbePurpose, ttl?: number): PathEffect {
+  return { type: "ping", to, purpose, ...(ttl !== undefined && { ttl }) };
+}
+
+function offerByFirst({ relays }: PeerPath): readonly PathEffect[] {
+  return relays.slice(0, 1).map((relay) => ({ type: "offer", by: relayed(relay), isAnswer: false }));
+}
+
+// What the peer says
+
+function answered(peer: PeerPath, { candidate, rtt }: { readonly candidate: Candidate; readonly rtt: Millis }, now: Millis): PathStep {
+  const { state } = peer;
+  const knowing = learn(peer, candidate);
+  if (!inUse(state)) return found(knowing, { candidate, rtt, measuredAt: now }, now);
+  const { path } = state;
+  if (sameCandidate(path.candidate, candidate)) {
+    const measured = { candidate, rtt: path.rtt + (rtt - path.rtt) / 8, measuredAt: now };
+    return still({ ...knowing, state: { ...fresh(state, now), path: measured } });
+  }
+  if (!isBetter(candidate, rtt, state)) return still(knowing);
+  return found(knowing, { candidate, rtt, measuredAt: now }, now);
+}
+
+/** Straight is better than relayed; of one kind, what is faster by enough, or anything while the path in use is silent. */
+function isBetter(candidate: Candidate, rtt: Millis, { path, asked }: PathInUse): boolean {
+  if (candidate.type !== path.candidate.type) return candidate.type === "direct";
+  if (asked > 0) return true;
+  return candidate.type === "direct"
+    ? rtt <= path.rtt - BETTER_BY && rtt <= path.rtt * BETTER_RATIO
+    : rtt <= path.rtt - RELAY_BETTER_BY && rtt <= path.rtt * RELAY_BETTER_RATIO;
+}
+
+/** Packets go by this path now. While it is a relay's, a straight one is looked for. */
+function found(peer: PeerPath, path: Path, now: Millis): PathStep {
+  const { state } = peer;
+  const activeAt = inUse(state) ? state.activeAt : Number.NEGATIVE_INFINITY;
+  const use = { path, heardAt: now, activeAt, unansweredAt: undefined, asked: 0, askedAt: 0 };
+  const effects: readonly PathEffect[] = [{ type: "use", candidates: [path.candidate] }];
+  if (path.candidate.type === "direct") return { peer: { ...peer, state: { name: "direct", ...use, search: undefined } }, effects };
+  const { search, effects: searching } = searchOf(peer, now);
+  return { peer: { ...peer, state: { name: "relayed", ...use, search } }, effects: [...effects, ...searching] };
+}
+
+/** The search that is under way goes on; else one begins. */
+function searchOf(peer: PeerPath, now: Millis): { readonly search: Search; readonly effects: readonly PathEffect[] } {
+  const { state } = peer;
+  if (inUse(state) && state.search !== undefined) return { search: state.search, effects: [] };
+  if (state.name === "probing") return { search: { name: "round", round: state.round, failures: state.failures }, effects: [] };
+  const { round, effects } = begin(peer, 0, now);
+  return { search: { name: "round", round, failures: 0 }, effects };
+}
+
+/** What comes from a new address moves nothing by itself: the address must answer first, or anyone who copies a packet could. */
+function heard(peer: PeerPath, from: Candidate, now: Millis): PathStep {
+  const { state } = peer;
+  if (inUse(state) && sameCandidate(state.path.candidate, from)) return still({ ...peer, state: fresh(state, now) });
+  if (state.name === "dormant" && sameCandidate(state.last?.candidate, from)) return still({ ...peer, state: { ...state, heardAt: now } });
+  const knowing = learn(peer, from);
+  const triggered = ping(from, "triggered");
+  switch (state.name) {
+    case "dormant":
+    case "failed":
+    case "stopped":
+      return probe(knowing, now);
+    case "probing":
+      return { peer: { ...knowing, state: { ...state, round: afterHearing(state.round, from, now) } }, effects: [triggered] };
+    case "suspect":
+      return { peer: knowing, effects: [triggered] };
+    case "relayed": {
+      // By another relay: the peer has its own opinion of which is best. Straight: its PINGs come through, so ours may.
+      if (from.type === "relay") return still(knowing);
+      const search: Search =
+        state.search?.name === "round"
+          ? { ...state.search, round: afterHearing(state.search.round, from, now) }
+          : { name: "round", round: punching(now), failures: state.search?.failures ?? 0 };
+      return { peer: { ...knowing, state: { ...state, search } }, effects: [triggered] };
+    }
+    case "direct": {
+      if (from.type === "relay") return still(knowing);
+      // It may have moved: if the path in use is silent from now on, the answer from there takes over at once.
+      const asked = state.asked === 0 ? ask(knowing, state, now) : still(knowing);
+      return { peer: asked.peer, effects: [...asked.effects, triggered] };
+    }
+  }
+}
+
+/** The peer's PINGs come through: nothing is to be opened first any more. */
+function afterHearing(round: Round, from: Candidate, now: Millis): Round {
+  return round.kind === "opening" && from.type === "direct" ? punching(now) : round;
+}
+
+/** The peer sends PINGs now, or as soon as it gets our answer: so do we. */
+function offered(peer: PeerPath, offer: Extract<PathEvent, { type: "offered" }>, now: Millis): PathStep {
+  const { state } = peer;
+  const said = [...offer.reflexive, ...offer.own];
+  const endpoints = [...said, ...peer.endpoints.filter((known) => !isAmong(said, known))].slice(0, MAX_ENDPOINTS_TRIED);
+  const knowing = learn({ ...peer, endpoints, own: offer.own }, offer.from);
+  const reply: readonly PathEffect[] = offer.isAnswer ? [] : [{ type: "offer", by: offer.from, isAnswer: true }];
+  const punch = { round: punching(now), effects: [...reply, ...pingEndpoints(knowing)] };
+  switch (state.name) {
+    case "dormant":
+    case "failed":
+    case "stopped": {
+      // An answer that nobody waits for any more.
+      if (offer.isAnswer) return still(knowing);
+      const probing = probe(knowing, now);
+      if (probing.peer.state.name !== "probing") return probing;
+      const use = probing.effects.filter(({ type }) => type === "use");
+      return {
+        peer: { ...probing.peer, state: { ...probing.peer.state, round: punch.round } },
+        effects: [...use, ...punch.effects, ...pingRelays(knowing)],
+      };
+    }
+    case "probing":
+      if (state.round.kind === "punching") return { peer: knowing, effects: reply };
+      return { peer: { ...knowing, state: { ...state, round: punch.round } }, effects: punch.effects };
+    case "suspect":
+      return { peer: knowing, effects: punch.effects };
+    case "relayed":
+    case "direct": {
+      if (state.search?.name === "round" && state.search.round.kind === "punching") return { peer: knowing, effects: reply };
+      if (state.name === "direct" && offer.isAnswer) return still(knowing);
+      const search: Search = { name: "round", round: punch.round, failures: state.search?.failures ?? 0 };
+      const step: PathStep = { peer: { ...knowing, state: { ...state, search } }, effects: punch.effects };
+      // The peer lost a path that seems well from here.
+      return state.name === "direct" && state.asked === 0 && inUse(step.peer.state)
+        ? after(step, ask(step.peer, step.peer.state, now))
+        : step;
+    }
+  }
+}
+
+function after(first: PathStep, then: PathStep): PathStep {
+  return { peer: then.peer, effects: [...first.effects, ...then.effects] };
+}
+
+/** An address where the peer was heard is last in the list; the claims of its own stay before it. A relay it came by is one that reaches it. */
+function learn(peer: PeerPath, candidate: Candidate): PeerPath {
+  if (candidate.type === "relay") {
+    if (peer.relays.includes(candidate.relay)) return peer;
+    return { ...peer, relays: [...peer.relays.slice(0, MAX_RELAYS_TRIED - 1), candidate.relay] };
+  }
+  const { endpoint } = candidate;
+  if (isAmong(peer.endpoints, endpoint)) return peer;
+  return { ...peer, endpoints: [...peer.endpoints.slice(0, MAX_ENDPOINTS_TRIED - 1), endpoint] };
+}
+
+/** New claims of the peer. Whoever waits for a path tries them at once; the waits after further failures go on growing. */
+function published(peer: PeerPath, event: Extract<PathEvent, { type: "published" }>, now: Millis): PathStep {
+  const { state } = peer;
+  const claimed = [...event.own, ...event.reflexive].slice(0, MAX_ENDPOINTS_TRIED);
+  const added = claimed.filter((endpoint) => !isAmong(peer.endpoints, endpoint));
+  const used = inUse(state) || state.name === "suspect" ? state.path.candidate : undefined;
+  const said: PeerPath = { ...peer, endpoints: claimed, own: event.own, isReachable: event.isReachable };
+  const next = used?.type === "direct" ? learn(said, used) : said;
+  if (added.length === 0) return still(next);
+  const isOpening = state.name === "probing" && state.round.kind === "opening";
+  const pings = pingEndpoints({ ...next, endpoints: added }, isOpening ? OPENING_TTL : undefined);
+  switch (state.name) {
+    case "stopped":
+      return still({ ...next, state: { name: "dormant", last: undefined, isLapsed: true, heardAt: 0, sinceAt: now } });
+    case "failed":
+      return probe(next, now);
+    case "dormant":
+    case "direct":
+      return still(next);
+    case "probing":
+    case "suspect":
+    case "relayed":
+      return { peer: next, effects: pings };
+  }
+}
+
+/** Relays came or went. */
+function withRelays(peer: PeerPath, relays: readonly NodeId[], now: Millis): PathStep {
+  const { state } = peer;
+  const next: PeerPath = { ...peer, relays };
+  const added = relays.filter((relay) => !peer.relays.includes(relay)).map(relayed);
+  switch (state.name) {
+    case "stopped":
+    case "direct":
+    case "suspect":
+      return still(next);
+    case "dormant":
+      return state.last === undefined ? still(next) : retry(next, peer);
+    case "failed":
+      return added.length > 0 ? probe(next, now) : still(next);
+    case "probing": {
+      if (added.length === 0) return still(next);
+      const pings = added.map((relay) => ping(relay, "discover"));
+      if (peer.relays.length > 0) return { peer: next, effects: pings };
+      // The first one: now there is a way for what waits, and the peer can be asked to help.
+      const tentative = [...state.tentative, ...added.slice(0, 1)];
+      const { round, effects } = begin(next, state.failures, now);
+      const use: PathEffect = { type: "use", candidates: tentative };
+      return { peer: { ...next, state: { ...state, tentative, round } }, effects: [use, ...effects, ...pings] };
+    }
+    case "relayed": {
+      const { candidate } = state.path;
+      return candidate.type === "relay" && !relays.includes(candidate.relay) ? doubt(next, state, now) : still(next);
+    }
+  }
+}
+
+function traffic(peer: PeerPath, stamps: Extract<PathEvent, { type: "traffic" }>, now: Millis): PathStep {
+  const { state } = peer;
+  const { dataSentAt, dataReceivedAt, authenticatedReceivedAt } = stamps;
+  if (state.name === "failed" && authenticatedReceivedAt > state.triedAt) return wanted(peer, now);
+  if (state.name === "dormant" && Math.max(dataSentAt, dataReceivedAt) > state.sinceAt) return probe(peer, now);
+  if (!inUse(state)) return still(peer);
+  const heardState = authenticatedReceivedAt > state.heardAt ? fresh(state, authenticatedReceivedAt) : state;
+  const sinceAt = dataSentAt > heardState.heardAt ? dataSentAt : undefined;
+  const unansweredAt = heardState.unansweredAt ?? sinceAt;
+  return still({ ...peer, state: { ...heardState, unansweredAt, activeAt: Math.max(state.activeAt, dataSentAt, dataReceivedAt) } });
+}
+
+function networkChanged(peer: PeerPath, retryAt: Millis, now: Millis): PathStep {
+  const { state } = peer;
+  if (state.name === "failed") return still({ ...peer, state: { ...state, retryAt: Math.min(state.retryAt, retryAt) } });
+  if (!inUse(state)) return still(peer);
+  const search: Search | undefined =
+    state.search?.name === "waiting" ? { name: "waiting", retryAt: Math.min(state.search.retryAt, retryAt), failures: 0 } : state.search;
+  const searching: PeerPath = { ...peer, state: { ...state, search } };
+  // Whoever talks does not wait for three questions: a relay carries the packets until the answer.
+  const isActive = now < state.activeAt + ACTIVE_FOR && peer.relays.length > 0;
+  return isActive ? doubt(searching, state, now) : ask(searching, { ...state, search }, now);
+}
+
+/** Something authentic came over the path. */
+function fresh<State extends InUse>(state: State, heardAt: Millis): State {
+  return { ...state, heardAt, unansweredAt: undefined, asked: 0 };
+}
+
+function failed(failedAt: Millis, now: Millis, failures: number): PathState {
+  return { name: "failed", failedAt, triedAt: now, retryAt: now + retryAfter(failures - 1), failures };
+}

@@ -1,0 +1,52 @@
+import { join } from "node:path";
+import type { PeerView } from "@mesh/core/api";
+import { type MeshAgent, meshAgent } from "../lab/agent.ts";
+import type { Lab } from "../lab/lab.ts";
+
+/** A mesh of real agents on the hosts of an internet, and what its tests ask of it. */
+export class NatMesh {
+  readonly agents: ReadonlyMap<string, MeshAgent>;
+
+  private constructor(agents: ReadonlyMap<string, MeshAgent>) {
+    this.agents = agents;
+  }
+
+  /** The first host makes the network and the others join it, each as soon as it can. */
+  static async open(lab: Lab, hosts: readonly string[]): Promise<NatMesh> {
+    const agents = new Map(hosts.map((name) => [name, meshAgent(lab, name, { name, stateDir: join(lab.directory, name) })]));
+    const [first, ...others] = agents.values();
+    if (first === undefined) throw new RangeError("a mesh has a first node");
+    await first.init("nat");
+    const invite = await first.invite(["--uses", String(Math.max(1, others.length))]);
+    await Promise.all(others.map((agent) => agent.join(invite)));
+    return new NatMesh(agents);
+  }
+
+  agent(name: string): MeshAgent {
+    const agent = this.agents.get(name);
+    if (agent === undefined) throw new RangeError(`no agent ${name}`);
+    return agent;
+  }
+
+  /** What one node shows of another. */
+  async view(from: string, to: string): Promise<PeerView> {
+    const view = (await this.agent(from).peers()).find(({ name }) => name === to);
+    if (view === undefined) throw new Error(`${from} does not know ${to}`);
+    return view;
+  }
+
+  /** `direct`, `relay` or whatever else the path is called, as both ends show it. */
+  async pathKind(one: string, other: string): Promise<string> {
+    const kinds = await Promise.all([this.view(one, other), this.view(other, one)]);
+    return [...new Set(kinds.map(({ path }) => path.split(" ")[0] ?? path))].join("/");
+  }
+
+  /** Sends so many pings through the tunnel and returns the sequence numbers of those that were answered within 2 s. */
+  async ping(from: string, to: string, options: { readonly count: number; readonly interval?: number }): Promise<readonly number[]> {
+    const { address4 } = await this.view(from, to);
+    const { count, interval = 0.1 } = options;
+    const words = ["-n", "-c", String(count), "-i", String(interval), "-W", "2", address4];
+    const { stdout } = await this.agent(from).host.run("ping", words, { timeout: 60_000 });
+    return [...stdout.matchAll(/icmp_seq=(\d+) ttl/g)].map(([, sequence]) => Number(sequence));
+  }
+}
