@@ -56,6 +56,7 @@ export class StockSide {
   async start(): Promise<void> {
     const { device, mtu, addresses } = this.#options;
     const env = { PATH: process.env["PATH"], LOG_LEVEL: "verbose", WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD: "1" };
+    const before = this.#log.length;
     const child = this.host.spawn("wireguard-go", ["--foreground", device], { env });
     this.#process = child;
     for (const stream of [child.stdout, child.stderr]) {
@@ -64,7 +65,10 @@ export class StockSide {
       });
     }
     // Not asked with wg: one that is refused, as between bind and listen, removes the socket (ipc-uapi-unix.h).
-    await until("wireguard-go serves wg", async () => this.#log.includes("UAPI listener started") || this.#log);
+    await until("wireguard-go serves wg", async () => {
+      const said = this.#log.slice(before);
+      return said.includes("UAPI listener started") || said;
+    });
     // Not by standard input: that is a socket pair, and wg opens its argument as a file.
     const file = join(this.host.labDirectory, `${device}.key`);
     await writeFile(file, configuration(this.#options), { mode: 0o600 });
