@@ -68,7 +68,7 @@ const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly
     "answered by a relay": [answeredAt(BY_R, 30), ["relayed", "use by r", ...OPENING]],
     "heard from elsewhere": [
       heardFrom(Z),
-      ["probing", "use by r", "discover 1 ttl 4", "discover 2 ttl 4", "discover 3 ttl 4", "offer by r", "discover by r"],
+      ["probing", "use by r", "discover 1 ttl 4", "discover 2 ttl 4", "discover 3 ttl 4", "offer by r", "discover by r", "triggered 3"],
     ],
     "offered by the peer": [offer(false), ["probing", "use by r", "answer by r", ...PUNCH, "discover by r"]],
     "an answer to an offer": [offer(true), ["dormant"]],
@@ -154,7 +154,7 @@ const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly
     "wanted 5 s after the last try": [{ type: "wanted" }, ["probing", ...PROBE]],
     "answered straight": [answeredAt(X, 30), ["direct", "use 1"]],
     "answered by a relay": [answeredAt(BY_R, 30), ["relayed", "use by r", ...OPENING]],
-    "heard there": [heardFrom(X), ["probing", ...PROBE]],
+    "heard there": [heardFrom(X), ["probing", ...PROBE, "triggered 1"]],
     "offered by the peer": [offer(false), ["probing", "use by r", "answer by r", ...PUNCH, "discover by r"]],
     "an answer to an offer": [offer(true), ["failed"]],
     doubted: [{ type: "doubted" }, ["failed"]],
@@ -172,7 +172,7 @@ const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly
     "answered straight": [answeredAt(X, 30), ["direct", "use 1"]],
     "heard from elsewhere": [
       heardFrom(Z),
-      ["probing", "use by r", "discover 1 ttl 4", "discover 2 ttl 4", "discover 3 ttl 4", "offer by r", "discover by r"],
+      ["probing", "use by r", "discover 1 ttl 4", "discover 2 ttl 4", "discover 3 ttl 4", "offer by r", "discover by r", "triggered 3"],
     ],
     "offered by the peer": [offer(false), ["probing", "use by r", "answer by r", ...PUNCH, "discover by r"]],
     "an answer to an offer": [offer(true), ["stopped"]],

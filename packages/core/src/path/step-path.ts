@@ -316,8 +316,12 @@ function heard(peer: PeerPath, from: Candidate, now: Millis): PathStep {
   switch (state.name) {
     case "dormant":
     case "failed":
-    case "stopped":
-      return probe(knowing, now);
+    case "stopped": {
+      // From there our PING is expected, whatever has to be opened first elsewhere.
+      const probing = probe(knowing, now);
+      const isOpening = probing.peer.state.name === "probing" && probing.peer.state.round.kind === "opening";
+      return isOpening && from.type === "direct" ? after(probing, { peer: probing.peer, effects: [triggered] }) : probing;
+    }
     case "probing":
       return { peer: { ...knowing, state: { ...state, round: afterHearing(state.round, from, now) } }, effects: [triggered] };
     case "suspect":
