@@ -114,7 +114,9 @@ export class PeerPaths {
 
   /** An authentic PING came straight from there, and nothing was sent back yet. */
   heardUnasked({ ip }: Endpoint, now: Millis): readonly NodeEffect[] {
-    return this.#unasked.heard(ip, now) ? this.#tendHomes(now) : [];
+    if (!this.#unasked.heard(ip, now)) return [];
+    this.#hasMoved = true;
+    return this.#tendHomes(now);
   }
 
   assumeReachable(): void {
@@ -167,6 +169,7 @@ export class PeerPaths {
   networkChanged(now: Millis): readonly NodeEffect[] {
     this.#observed.clear();
     this.#unasked.moved(this.#ownEndpoints());
+    this.#hasMoved = true;
     const effects: NodeEffect[] = [];
     let retryAt = now;
     const homesFirst = [...this.#peers].sort(([, a], [, b]) => this.#rendezvous.rank(a.node) - this.#rendezvous.rank(b.node));
@@ -310,7 +313,7 @@ export class PeerPaths {
           isRelay ? [{ node, rtt: path.state.name === "direct" ? path.state.path.rtt : undefined }] : [],
         );
     const { changed, wanted } = this.#rendezvous.choose(offers);
-    this.#hasMoved ||= changed.length > 0 || this.#unasked.isReachable;
+    this.#hasMoved ||= changed.length > 0;
     return [
       ...wanted.flatMap((relay) => this.#wantRelay(relay, now)),
       ...changed.flatMap((relay) => this.#stepOf(relay, { type: "keepalive", every: this.#rendezvous.keepaliveOf(relay) }, now)),

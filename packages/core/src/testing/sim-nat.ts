@@ -1,5 +1,5 @@
 import { type Endpoint, formatEndpoint } from "../address/endpoint.ts";
-import { type Ip, ipFamily } from "../address/ip.ts";
+import type { Ip } from "../address/ip.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 
@@ -388,11 +388,4 @@ function hash(text: string): number {
   for (const character of text) value = Math.imul(value ^ (character.codePointAt(0) ?? 0), 0x01000193);
   value = Math.imul(value ^ (value >>> 16), 0x85ebca6b);
   return (value ^ (value >>> 13)) >>> 0;
-}
-
-/** RFC 1918 and RFC 6598: no host outside its site can send there. */
-export function isPrivateIp(ip: Ip): boolean {
-  const [a = 0, b = 0] = ip.split(".").map(Number);
-  if (ipFamily(ip) === 6) return false;
-  return a === 10 || (a === 172 && b >> 4 === 1) || (a === 192 && b === 168) || (a === 100 && b >> 6 === 1);
 }

@@ -1,11 +1,10 @@
 import { type Endpoint, formatEndpoint } from "../address/endpoint.ts";
-import type { Ip } from "../address/ip.ts";
+import { type Ip, isPrivate } from "../address/ip.ts";
 import type { Millis } from "../time/millis.ts";
 import { datagramKind } from "../wire/datagram-kind.ts";
 import { SeededRandom } from "./seeded-random.ts";
 import type { SequenceDiagram } from "./sequence-diagram.ts";
 import type { SimClock } from "./sim-clock.ts";
-import { isPrivateIp } from "./sim-nat.ts";
 import { type Receiver, Segment, SimSite, type SiteOptions } from "./sim-site.ts";
 
 /** How every pair of hosts is joined, unless cut. */
@@ -173,7 +172,7 @@ export class SimNetwork {
 
   /** A private source that no host of the internet has is somebody's inside, or made up: routers drop it. */
   #isStray({ at, from }: Packet): boolean {
-    return at === undefined && isPrivateIp(from.ip) && !this.#internet.hasHost(from.ip);
+    return at === undefined && isPrivate(from.ip) && !this.#internet.hasHost(from.ip);
   }
 
   #knows(segment: Segment, ip: Ip): boolean {

@@ -1,12 +1,11 @@
 import type { Endpoint } from "../address/endpoint.ts";
-import { type Ip, ipFamily, parseIp } from "../address/ip.ts";
+import { type Ip, ipFamily, isPrivate, parseIp } from "../address/ip.ts";
 import type { Millis } from "../time/millis.ts";
 import type { SeededRandom } from "./seeded-random.ts";
 import {
   type BoxStats,
   FirewallBox,
   type GatewayBox,
-  isPrivateIp,
   type MutableBoxStats,
   NAT_KINDS,
   NatBox,
@@ -157,7 +156,7 @@ export class SimSite {
   /** Sees to it that packets for a host with an address of its own find it. TypeError for an address that does not belong inside. */
   attach(ip: Ip): void {
     const isPublic = ipFamily(ip) === 6 || this.#kind === "fw";
-    if (isPublic === isPrivateIp(ip) || (ipFamily(ip) === 6 && !this.hasIpv6))
+    if (isPublic === isPrivate(ip) || (ipFamily(ip) === 6 && !this.hasIpv6))
       throw new TypeError(`${ip} is no address of a host in ${this.name}`);
     if (!isPublic) return;
     this.#outside.lead(ip, this);
@@ -192,7 +191,7 @@ export class SimSite {
   #lead(): void {
     if (this.#kind === "fw") return;
     for (const ip of this.#publicIps) {
-      if (this.behind === undefined && isPrivateIp(ip)) throw new TypeError(`${ip} is not public`);
+      if (this.behind === undefined && isPrivate(ip)) throw new TypeError(`${ip} is not public`);
       this.#outside.lead(ip, this);
     }
   }
