@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { PeerView } from "@mesh/core/api";
-import { type MeshAgent, meshAgent } from "../lab/agent.ts";
+import { type MeshAgent, meshAgent, until } from "../lab/agent.ts";
 import type { Lab } from "../lab/lab.ts";
 
 /** A mesh of real agents on the hosts of an internet, and what its tests ask of it. */
@@ -11,7 +11,7 @@ export class NatMesh {
     this.agents = agents;
   }
 
-  /** The first host makes the network and the others join it, each as soon as it can. */
+  /** The first host makes the network and the others join it, each as soon as it can; then every node has heard of every other. */
   static async open(lab: Lab, hosts: readonly string[]): Promise<NatMesh> {
     const agents = new Map(hosts.map((name) => [name, meshAgent(lab, name, { name, stateDir: join(lab.directory, name) })]));
     const [first, ...others] = agents.values();
@@ -19,6 +19,12 @@ export class NatMesh {
     await first.init("nat");
     const invite = await first.invite(["--uses", String(Math.max(1, others.length))]);
     await Promise.all(others.map((agent) => agent.join(invite)));
+    for (const agent of agents.values())
+      await until(`${agent.name} knows every node`, async () => {
+        const known = new Set((await agent.peers()).map(({ name }) => name));
+        const missing = hosts.filter((name) => name !== agent.name && !known.has(name));
+        return missing.length === 0 || `not ${missing.join()}`;
+      });
     return new NatMesh(agents);
   }
 
