@@ -67,6 +67,9 @@ const FIRST_PATH_TIMEOUT: Millis = seconds(2);
 /** Members that are there are linked within a second or two; without one, nobody can be told anything. */
 const FIRST_LINK_TIMEOUT: Millis = seconds(5);
 
+/** Commands that wait for answers of peers, and for no write. */
+const PASSING: ReadonlySet<NodeCommand["type"]> = new Set(["ping", "ask-relays"]);
+
 const crypto = nodeCrypto();
 const random = nodeRandom();
 
@@ -353,6 +356,11 @@ class Agent {
         if (result.type !== "ping") throw unexpected(result);
         return result.ping;
       },
+      why: async ({ target }) => this.#view((node, sources) => node.why(target, sources)),
+      netcheck: async () => {
+        await this.#command({ type: "ask-relays" });
+        return this.#view((node, sources) => node.netcheck(sources));
+      },
       leave: async ({ force = false }) => {
         const result = await this.#command({ type: "leave", isForced: force });
         // It has decided to leave, and could not write that down: the next start is a member's again.
@@ -376,7 +384,7 @@ class Agent {
     // What was learnt of others is nobody's promise.
     if (document === "records") return;
     if (error instanceof MeshError)
-      for (const { type, resolve } of this.#commands.values()) if (type !== "ping") resolve({ type: "failed", error });
+      for (const { type, resolve } of this.#commands.values()) if (!PASSING.has(type)) resolve({ type: "failed", error });
     if (shutdown.signal.aborted) this.#stopped.resolve();
   }
 

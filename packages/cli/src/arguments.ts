@@ -26,6 +26,7 @@ import {
   commandNames,
   DEFAULT_COUNT,
   DEFAULT_INTERVAL,
+  DEFAULT_PATIENT_COUNT,
   type FlagName,
   flagEntry,
   flagNames,
@@ -40,7 +41,8 @@ export type Command =
   | { readonly name: "help"; readonly topic?: CommandName }
   | { readonly name: "version" }
   | StartCommand
-  | (Target & { readonly name: "down" | "peers" | "routes" })
+  | (Target & { readonly name: "down" | "peers" | "routes" | "netcheck" })
+  | (Target & { readonly name: "why"; readonly node: string })
   | (Target & { readonly name: "status"; readonly watch: boolean })
   | (Target & { readonly name: "leave"; readonly force: boolean; readonly yes: boolean })
   | (Target & { readonly name: "clean"; readonly logLevel?: LogLevel })
@@ -49,7 +51,16 @@ export type Command =
   | (Target & { readonly name: "report"; readonly redact: boolean; readonly file?: string })
   | { readonly name: "completion"; readonly shell: Shell; readonly json: boolean }
   | (Target & { readonly name: "invite"; readonly uses?: number; readonly ttlSeconds?: number })
-  | (Target & { readonly name: "ping"; readonly node: string; readonly count: number; readonly interval: number });
+  | PingCommand;
+
+interface PingCommand extends Target {
+  readonly name: "ping";
+  readonly node: string;
+  readonly count: number;
+  /** Milliseconds. */
+  readonly interval: number;
+  readonly untilDirect: boolean;
+}
 
 export type ServiceAction = "install" | "remove";
 export type Shell = "bash" | "zsh" | "fish";
@@ -111,6 +122,7 @@ export function parseArguments(args: readonly string[], surroundings: Surroundin
     case "down":
     case "peers":
     case "routes":
+    case "netcheck":
       return { name: word, ...flags.target() };
     case "status":
       return { name: word, ...flags.target(), watch: flags.has("watch") };
@@ -130,10 +142,13 @@ export function parseArguments(args: readonly string[], surroundings: Surroundin
         ...flags.target(),
         ...present({ uses: flags.number("uses", wholeNumber(1, MAX_INVITE_USES)), ttlSeconds: flags.ttl() }),
       };
+    case "why":
+      return { name: word, ...flags.target(), node: rest[0] ?? "" };
     case "ping": {
-      const count = flags.number("count", wholeNumber(1, MAX_COUNT)) ?? DEFAULT_COUNT;
+      const untilDirect = flags.has("until-direct");
+      const count = flags.number("count", wholeNumber(1, MAX_COUNT)) ?? (untilDirect ? DEFAULT_PATIENT_COUNT : DEFAULT_COUNT);
       const interval = flags.duration("interval", MIN_INTERVAL, MAX_INTERVAL) ?? DEFAULT_INTERVAL;
-      return { name: word, ...flags.target(), node: rest[0] ?? "", count, interval };
+      return { name: word, ...flags.target(), node: rest[0] ?? "", count, interval, untilDirect };
     }
   }
 }

@@ -34,6 +34,8 @@ export type CommandName =
   | "routes"
   | "invite"
   | "ping"
+  | "why"
+  | "netcheck"
   | "report"
   | "service"
   | "completion"
@@ -48,6 +50,7 @@ export type FlagName =
   | "ttl"
   | "count"
   | "interval"
+  | "until-direct"
   | "force"
   | "yes"
   | "watch"
@@ -68,6 +71,8 @@ type StartFlag =
 
 /** Of `mesh ping`. */
 export const DEFAULT_COUNT = 3;
+/** Of `mesh ping --until-direct`: a first search for a direct path takes 3 s, the second begins 5 s later. */
+export const DEFAULT_PATIENT_COUNT = 15;
 /** Milliseconds between the probes of `mesh ping`. */
 export const DEFAULT_INTERVAL = 1_000;
 
@@ -89,8 +94,9 @@ const FLAGS: Readonly<Record<FlagName, FlagEntry>> = {
   "node-bits": { value: `${NODE_BITS.min}-${NODE_BITS.max}`, summary: "length of one node's IPv4 prefix (default 24)" },
   uses: { value: "n", summary: `how many nodes may join with it (default ${DEFAULT_INVITE_USES})` },
   ttl: { value: "time", summary: `how long it is good, like 30m, 12h or 7d (default ${formatDuration(DEFAULT_INVITE_SECONDS * 1_000)})` },
-  count: { value: "n", summary: `how many probes (default ${DEFAULT_COUNT})` },
+  count: { value: "n", summary: `how many probes (default ${DEFAULT_COUNT}; ${DEFAULT_PATIENT_COUNT} with --until-direct)` },
   interval: { value: "time", summary: `time between them, like 200ms or 2s (default ${formatDuration(DEFAULT_INTERVAL)})` },
+  "until-direct": { summary: "end with the first probe that goes straight" },
   force: { summary: "also when this node holds the network's root key, which is lost with it" },
   yes: { summary: "do not ask" },
   watch: { summary: "stay, and show every change until Ctrl-C" },
@@ -186,12 +192,33 @@ const COMMANDS: Readonly<Record<CommandName, CommandEntry>> = {
   ping: {
     summary: "probe a node, and say which path the probe took",
     positionals: ["<node>"],
-    flags: ["count", "interval", ...COMMON],
+    flags: ["count", "interval", "until-direct", ...COMMON],
     notes: [
       "A node is its name, its address in the mesh, or 8 digits of its id.",
-      "Exit code 3 when no probe was answered, or when no packet came through the tunnel.",
+      "Exit code 3 when no probe was answered, or when no packet came through the tunnel; with --until-direct also when",
+      "none went straight.",
     ],
-    examples: ["mesh ping laptop-c", "mesh ping 10.77.3.1 --count 10 --interval 200ms"],
+    examples: ["mesh ping laptop-c", "mesh ping 10.77.3.1 --count 10 --interval 200ms", "mesh ping laptop-c --until-direct"],
+  },
+  why: {
+    summary: "why packets to a node go as they do: whose prefix, which path, what was tried",
+    positionals: ["<node>"],
+    flags: COMMON,
+    notes: [
+      "A node is its name, any address or prefix of its subnet, or 8 digits of its id. Asks nobody: it shows what is known.",
+      "Exit code 3 when there is no path.",
+    ],
+    examples: ["mesh why laptop-c", "mesh why 10.77.3.0/24"],
+  },
+  netcheck: {
+    summary: "what the network here lets this node do: UDP, NAT, IPv6, relays",
+    positionals: [],
+    flags: COMMON,
+    notes: [
+      "Asks each member that relays once, and waits up to a second. What it knows it knows from peers.",
+      "Exit code 3 when UDP is not answered, or something in the health lines is an error.",
+    ],
+    examples: ["mesh netcheck", "mesh netcheck --json | jq .mapping"],
   },
   report: {
     summary: "write one file that helps whoever looks for a fault",

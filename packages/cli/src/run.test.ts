@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
-import type { ErrorView, PingView, StatusView } from "@mesh/core/api";
+import type { ErrorView, NetcheckView, PingView, StatusView, WhyView } from "@mesh/core/api";
+import { netcheck, why } from "./render/path-views-fixture.ts";
 import { CommandBench, NOW, status } from "./run-fixture.ts";
 import type { Surroundings } from "./surroundings.ts";
 
@@ -76,6 +77,57 @@ test("ping: a line for each probe as it comes, the time between them, 3 when non
   assert.equal(json.code, 3);
   const unanswered = { ...pong, answered };
   assert.deepEqual(JSON.parse(json.stdout), { version: 1, sent: 2, answered: 0, pings: [unanswered, unanswered] });
+});
+
+test("ping --until-direct: ends with the first probe that went straight; 3 when none did", async () => {
+  const relayed: PingView = { ...pong, path: "relayed by c", relay: "c" };
+  const straight: PingView = { ...pong, endpoint: "198.51.100.2:1" };
+  let views: PingView[] = [];
+  await bench.serve({ "/v1/ping": () => views.shift() ?? relayed });
+  views = [relayed, { ...straight, answered: false }, straight, straight];
+  const found = await bench.mesh("ping b --until-direct --interval 70ms");
+  assert.deepEqual([found.code, found.waits, views.length], [0, [70, 70], 1]);
+  assert.match(found.stdout, /^b \(10\.77\.2\.1\): relayed by c in 1\.0 ms\n/);
+  assert.match(found.stdout, /\nDirect from probe 3 on, after 0\.0 s\n$/);
+  views = [];
+  const never = await bench.mesh("ping b --until-direct --count 2");
+  assert.equal(never.code, 3);
+  assert.match(never.stdout, /\nNo direct path after 2 probes\. See why: mesh why b\n$/);
+  views = [relayed, straight, straight];
+  const json = await bench.mesh("ping b --count 3 --json");
+  assert.deepEqual([json.code, JSON.parse(json.stdout).direct, JSON.parse(json.stdout).sent], [0, { probe: 2, afterMs: 0 }, 3]);
+});
+
+test("why: asks for what was typed; 3 where there is no path", async () => {
+  let asked = "";
+  let kind: WhyView["path"]["kind"] = "relay";
+  await bench.serve({
+    "/v1/why": (body) => {
+      asked = body;
+      return { ...why, path: { ...why.path, kind } };
+    },
+  });
+  const fine = await bench.mesh("why 10.77.3.0/24");
+  assert.deepEqual([fine.code, asked], [0, '{"target":"10.77.3.0/24"}']);
+  assert.match(fine.stdout, /^laptop-c {2}10\.77\.3\.0\/24/);
+  kind = "none";
+  const json = await bench.mesh("why laptop-c --json");
+  assert.deepEqual([json.code, JSON.parse(json.stdout)], [3, { ...why, path: { ...why.path, kind } }]);
+});
+
+test("netcheck: 3 when nobody answers by UDP, or with an error in the health", async () => {
+  let view: NetcheckView = netcheck;
+  await bench.serve({ "/v1/netcheck": () => view });
+  const fine = await bench.mesh("netcheck");
+  assert.equal(fine.code, 0);
+  assert.match(fine.stdout, /^udp /);
+  assert.deepEqual(JSON.parse((await bench.mesh("netcheck --json")).stdout), netcheck);
+  view = { ...netcheck, udp: { state: "unknown", answeredBy: 0 } };
+  assert.equal((await bench.mesh("netcheck")).code, 0);
+  view = { ...netcheck, udp: { state: "silent", answeredBy: 0 } };
+  assert.equal((await bench.mesh("netcheck")).code, 3);
+  view = { ...netcheck, health: [{ level: "error", text: "e" }] };
+  assert.equal((await bench.mesh("netcheck")).code, 3);
 });
 
 test("down: asks once and waits until nobody serves the socket", async () => {

@@ -81,12 +81,26 @@ async function runCommand(command: Command, surroundings: Surroundings): Promise
     case "ping": {
       const [{ ping }, { renderPing, renderPingSummary }] = await Promise.all([import("./commands/ping.ts"), import("./render/ping.ts")]);
       const style = styleOf(stdout, surroundings);
-      const options = { agent: await agentOf(command), clock, count: command.count, interval: command.interval };
+      const { count, interval, untilDirect } = command;
+      const options = { agent: await agentOf(command), clock, count, interval, untilDirect };
       const summary = await ping(command.node, options, (view) => {
         if (!command.json) stdout.write(renderPing(view, style));
       });
-      print(summary, command.json ? undefined : renderPingSummary(summary), stdout);
+      print(summary, command.json ? undefined : renderPingSummary(summary, untilDirect), stdout);
+      if (untilDirect && summary.direct === undefined) return 3;
       return summary.answered === 0 || summary.pings.some(({ throughTunnel }) => throughTunnel === false) ? 3 : 0;
+    }
+    case "why": {
+      const [{ fetchWhy }, { renderWhy }] = await Promise.all([import("./commands/why.ts"), import("./render/why.ts")]);
+      const view = await fetchWhy(command.node, await agentOf(command));
+      print(view, command.json ? undefined : renderWhy(view, styleOf(stdout, surroundings)), stdout);
+      return view.path.kind === "none" ? 3 : 0;
+    }
+    case "netcheck": {
+      const [{ fetchNetcheck }, { renderNetcheck }] = await Promise.all([import("./commands/netcheck.ts"), import("./render/netcheck.ts")]);
+      const view = await fetchNetcheck(await agentOf(command));
+      print(view, command.json ? undefined : renderNetcheck(view, styleOf(stdout, surroundings)), stdout);
+      return view.udp.state === "silent" || view.health.some(({ level }) => level === "error") ? 3 : 0;
     }
     case "down": {
       const { stopAgent } = await import("./commands/down.ts");

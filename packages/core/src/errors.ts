@@ -30,6 +30,8 @@ interface ErrorDetails {
   /** No member is linked that could pass it on. */
   "leave/unheard": Record<string, never>;
   "peer/unknown": { readonly wanted: string };
+  /** `names`: of some of those that it could mean. */
+  "peer/ambiguous": { readonly wanted: string; readonly names: readonly string[] };
 }
 
 export type ErrorCode = keyof ErrorDetails;

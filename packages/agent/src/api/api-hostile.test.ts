@@ -107,6 +107,7 @@ test("every argument with values of every other type", async () => {
     ["/v1/invite", "uses", (value) => value === 1],
     ["/v1/invite", "ttlSeconds", (value) => value === 1],
     ["/v1/ping", "target", (value) => typeof value === "string"],
+    ["/v1/why", "target", (value) => typeof value === "string"],
     ["/v1/leave", "force", (value) => typeof value === "boolean"],
   ];
   for (const [path, key, isRight] of rights)

@@ -58,7 +58,8 @@ export class ApiBench {
   async open(handlers: Partial<ApiHandlers> = {}, changed: Partial<ApiLimits> = {}): Promise<ApiServer> {
     const refuse = async (): Promise<never> => assert.fail("not to be called");
     const note = (...words: unknown[]): void => void this.logged.push(words);
-    const all = { status: refuse, routes: refuse, invite: refuse, ping: refuse, leave: refuse, down: refuse, ...handlers };
+    const pings = { ping: refuse, why: refuse, netcheck: refuse };
+    const all = { status: refuse, routes: refuse, invite: refuse, ...pings, leave: refuse, down: refuse, ...handlers };
     const log = { error: note, warn: note };
     const { socket, clock } = this;
     const server = await openApiServer({ socket, handlers: all, clock, log, limits: { ...limits, ...changed } });

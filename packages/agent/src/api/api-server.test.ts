@@ -92,6 +92,9 @@ test("an error of ours keeps code, hint and facts; its status says whose it is",
     ping: async () => {
       throw new MeshError("peer/unknown", "There is no node x.", { wanted: "x" }, { hint: "See mesh peers." });
     },
+    why: async () => {
+      throw new MeshError("peer/ambiguous", "x could be any of a, b.", { wanted: "x", names: ["a", "b"] });
+    },
     invite: async () => {
       throw new MeshError("invite/not-admin", "This node is not an admin.", {});
     },
@@ -102,6 +105,7 @@ test("an error of ours keeps code, hint and facts; its status says whose it is",
   const error = { code: "peer/unknown", message: "There is no node x.", hint: "See mesh peers.", details: { wanted: "x" } };
   assert.deepEqual(await bench.ask({ path: "/v1/ping", body: '{"target":"x"}' }), { status: 404, body: { error }, allow: undefined });
   assert.equal((await bench.ask({ path: "/v1/invite", body: "{}" })).status, 403);
+  assert.equal((await bench.ask({ path: "/v1/why", body: '{"target":"x"}' })).status, 409);
   assert.equal((await bench.ask({ path: "/v1/down", body: "{}" })).status, 500);
   assert.deepEqual(bench.logged, []);
 });

@@ -138,6 +138,8 @@ function apiRoutes(handlers: ApiHandlers, { status, events, clock }: Observation
     routes: route(api.routes, (request) => handlers.routes(request)),
     invite: route(api.invite, (request) => handlers.invite(request)),
     ping: route(api.ping, (request) => handlers.ping(request)),
+    why: route(api.why, (request) => handlers.why(request)),
+    netcheck: route(api.netcheck, (request) => handlers.netcheck(request)),
     leave: route(api.leave, (request) => handlers.leave(request)),
     down: route(api.down, (request) => handlers.down(request)),
   };
@@ -251,6 +253,7 @@ const statusOf: Readonly<Partial<Record<ErrorCode, number>>> = {
   "invite/not-admin": 403,
   "leave/holds-root": 409,
   "peer/unknown": 404,
+  "peer/ambiguous": 409,
 };
 
 function describe(error: unknown): Answer {

@@ -8,6 +8,8 @@ export interface PingOptions {
   readonly count: number;
   /** Milliseconds from one answer, or its absence, to the next probe. */
   readonly interval: number;
+  /** Ends with the first probe that was answered straight. */
+  readonly untilDirect: boolean;
 }
 
 /** What `mesh ping --json` prints. */
@@ -16,16 +18,34 @@ export interface PingSummary {
   readonly sent: number;
   readonly answered: number;
   readonly pings: readonly PingView[];
+  /** The first probe that was answered straight; absent: none was. */
+  readonly direct?: DirectSince;
 }
 
-/** Probes `count` times; each outcome is shown as it comes. */
+export interface DirectSince {
+  /** 1 for the first probe. */
+  readonly probe: number;
+  /** Milliseconds from the beginning of the command to its answer. */
+  readonly afterMs: number;
+}
+
+/** Probes `count` times, or until one goes straight; each outcome is shown as it comes. */
 export async function ping(target: string, options: PingOptions, onPing: (view: PingView) => void): Promise<PingSummary> {
+  const { agent, clock, count, interval, untilDirect } = options;
   const pings: PingView[] = [];
-  for (let sent = 0; sent < options.count; sent++) {
-    if (sent > 0) await sleep(options.clock, options.interval);
-    const view = await callAgent(api.ping, { target }, options.agent);
+  const beganAt = clock.wallNow();
+  let direct: DirectSince | undefined;
+  while (pings.length < count && !(untilDirect && direct !== undefined)) {
+    if (pings.length > 0) await sleep(clock, interval);
+    const view = await callAgent(api.ping, { target }, agent);
     pings.push(view);
+    if (isDirect(view)) direct ??= { probe: pings.length, afterMs: Math.max(0, clock.wallNow() - beganAt) };
     onPing(view);
   }
-  return { version: 1, sent: pings.length, answered: pings.filter((view) => view.answered).length, pings };
+  const answered = pings.filter((view) => view.answered).length;
+  return { version: 1, sent: pings.length, answered, pings, ...(direct !== undefined && { direct }) };
+}
+
+function isDirect({ answered, endpoint }: PingView): boolean {
+  return answered && endpoint !== undefined;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatBytes, formatInstant, formatLifetime, formatRtt, formatSpan } from "./quantities.ts";
+import { formatBytes, formatElapsed, formatInstant, formatLifetime, formatRtt, formatSpan } from "./quantities.ts";
 
 Object.assign(process.env, { TZ: "UTC" });
 
@@ -21,6 +21,16 @@ test("bytes", () => {
     [5e18, "5000 PB"],
   ];
   for (const [bytes, text] of cases) assert.equal(formatBytes(bytes), text);
+});
+
+test("a time that was waited for", () => {
+  const cases: readonly (readonly [number, string])[] = [
+    [0, "0.0 s"],
+    [430, "0.4 s"],
+    [12_400, "12 s"],
+    [60_000, "1 m"],
+  ];
+  for (const [milliseconds, text] of cases) assert.equal(formatElapsed(milliseconds), text);
 });
 
 test("round trips", () => {

@@ -20,6 +20,11 @@ export function formatRtt(milliseconds: number): string {
   return milliseconds < 999.5 ? `${twoDigits(milliseconds)} ms` : `${twoDigits(milliseconds / 1_000)} s`;
 }
 
+/** A time that was waited for, where tenths are told: `0.4 s`, `12 s`, `3 m`. */
+export function formatElapsed(milliseconds: number): string {
+  return milliseconds < 60_000 ? `${twoDigits(milliseconds / 1_000)} s` : formatSpan(milliseconds);
+}
+
 /** How long something lasted or will: `8 s`, `4 m`, `3 h`, `12 d`; whole units, rounded down. */
 export function formatSpan(milliseconds: number): string {
   const seconds = Math.max(0, Math.floor(milliseconds / 1_000));

@@ -213,6 +213,13 @@ test("ping", () => {
   assert.equal(renderPingSummary(summary), "3 probes, 2 answered, RTT from 0.8 ms to 2.0 ms, 1.4 ms on average\n");
   assert.equal(renderPingSummary({ version: 1, sent: 2, answered: 0, pings: [unanswered, unanswered] }), "2 probes, none answered\n");
   assert.equal(renderPingSummary({ version: 1, sent: 1, answered: 1, pings: [view] }), "");
+  const late = { ...summary, direct: { probe: 2, afterMs: 2_140 } } as const;
+  assert.match(renderPingSummary(late), /on average\nDirect from probe 2 on, after 2\.1 s\n$/);
+  const first = { version: 1, sent: 1, answered: 1, pings: [view], direct: { probe: 1, afterMs: 30 } } as const;
+  assert.equal(renderPingSummary(first), "", "it was to be expected");
+  assert.equal(renderPingSummary(first, true), "Direct from probe 1 on, after 0.0 s\n");
+  const never = { version: 1, sent: 1, answered: 0, pings: [unanswered] } as const;
+  assert.equal(renderPingSummary(never, true), "No direct path after one probe. See why: mesh why laptop-c\n");
   const blocked = { ...view, throughTunnel: false };
   const note = renderPingSummary({ version: 1, sent: 2, answered: 2, pings: [blocked, blocked] });
   assert.match(note, /on average\nThe path answers, but no packet comes through the tunnel: /);

@@ -44,7 +44,7 @@ function peerRow(peer: PeerView, style: Style): readonly Cell[] {
 /** Health lines that are shown; errors come first, so that none is among those left out. */
 const MAX_HEALTH_LINES = 8;
 
-function renderHealth(health: readonly HealthView[], { paint }: Style): string {
+export function renderHealth(health: readonly HealthView[], { paint }: Style): string {
   if (health.length === 0) return `health: ${paint.green("all is well")}`;
   const sorted = health.toSorted((a, b) => Number(b.level === "error") - Number(a.level === "error"));
   const lines = sorted.slice(0, MAX_HEALTH_LINES).map(({ level, text, hint }) => {

@@ -24,11 +24,14 @@ test("an invite has bounds, and a misspelt option is an error", () => {
 });
 
 test("calls without arguments take none, the others nothing that they do not know", () => {
-  for (const { request } of [api.status, api.routes, api.down]) {
+  for (const { request } of [api.status, api.routes, api.netcheck, api.down]) {
     assert.deepEqual(request({}, ""), {});
     assert.throws(() => request({ force: true }, ""));
   }
-  assert.throws(() => api.ping.request({}, ""), /target must be a text/);
+  for (const { request } of [api.ping, api.why]) {
+    assert.throws(() => request({}, ""), /target must be a text/);
+    assert.throws(() => request({ target: "b", count: 1 }, ""));
+  }
   assert.deepEqual(api.leave.request({ force: true }, ""), { force: true });
   for (const value of [{ force: "yes" }, { forced: true }]) assert.throws(() => api.leave.request(value, ""));
 });

@@ -1,4 +1,5 @@
 import { flag, object, optional, type Shape, text, wholeNumber } from "../config/shape.ts";
+import { type NetcheckView, netcheckShape } from "./netcheck-view.ts";
 import {
   type InviteView,
   inviteShape,
@@ -11,6 +12,7 @@ import {
   type StatusView,
   statusShape,
 } from "./views.ts";
+import { type WhyView, whyShape } from "./why-view.ts";
 
 /** One call of the API: JSON over HTTP on the agent's Unix socket. Both sides check what they get against the shapes. */
 export interface ApiCall<Request, Response> {
@@ -25,6 +27,11 @@ export interface InviteRequest {
   readonly uses?: number;
   /** Default: {@link DEFAULT_INVITE_SECONDS}. */
   readonly ttlSeconds?: number;
+}
+
+interface WhyRequest {
+  /** As of ping; or a prefix within a node's subnet. */
+  readonly target: string;
 }
 
 interface PingRequest {
@@ -61,6 +68,9 @@ export const api: Api = {
     response: inviteShape,
   },
   ping: { method: "POST", path: "/v1/ping", request: object({ target: text }), response: pingShape },
+  why: { method: "POST", path: "/v1/why", request: object({ target: text }), response: whyShape },
+  /** Asks each member that relays once and waits up to a second for their answers; sends nothing else. */
+  netcheck: { method: "POST", path: "/v1/netcheck", request: empty, response: netcheckShape },
   /**
    * Ends this node's membership for good: its removal is signed and told, then keys and state are deleted. Answered when it is
    * durable and on its way; the socket closes when everything is undone. MeshError `leave/holds-root` or `leave/unheard` unless forced.
@@ -75,6 +85,8 @@ interface Api {
   readonly routes: ApiCall<Empty, RoutesView>;
   readonly invite: ApiCall<InviteRequest, InviteView>;
   readonly ping: ApiCall<PingRequest, PingView>;
+  readonly why: ApiCall<WhyRequest, WhyView>;
+  readonly netcheck: ApiCall<Empty, NetcheckView>;
   readonly leave: ApiCall<LeaveRequest, LeaveView>;
   readonly down: ApiCall<Empty, Empty>;
 }

@@ -67,7 +67,16 @@ const routes: RoutesView = {
   routes: [{ prefix: "10.77.2.0/24", node: "a", nodeId: "aa", backend: "local", nextHop: "mesh0", reason: "own" }],
 };
 const invite: InviteView = { invite: "mesh1abc", expiresAt: 5, uses: 1, reachableAt: ["192.0.2.1:443"] };
-const ping: PingView = { node: "b", address: "10.77.3.1", answered: true, path: "direct", rttMs: 1, session: true, throughTunnel: false };
+const ping: PingView = {
+  node: "b",
+  address: "10.77.3.1",
+  answered: true,
+  path: "direct 192.0.2.2:5000",
+  endpoint: "192.0.2.2:5000",
+  rttMs: 1,
+  session: true,
+  throughTunnel: false,
+};
 const leave: LeaveView = { network: "home", told: 2 };
 const error: ErrorView = { error: { code: "peer/unknown", message: "No.", hint: "Do.", details: { wanted: "x", tried: [1, null] } } };
 
@@ -86,7 +95,7 @@ for (const [name, [shape, view]] of Object.entries(views)) {
   });
 
   test(`${name}: every key it needs is missed when it is not there`, () => {
-    const optional = ["rttMs", "throughTunnel", "hint", "details"];
+    const optional = ["endpoint", "rttMs", "throughTunnel", "hint", "details"];
     for (const key of Object.keys(view)) if (!optional.includes(key)) assert.throws(() => shape({ ...view, [key]: undefined }, ""), key);
   });
 }

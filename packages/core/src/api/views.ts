@@ -43,7 +43,7 @@ export interface SelfView {
   readonly startedAt: number;
 }
 
-type MemberRole = "admin" | "member";
+export type MemberRole = "admin" | "member";
 
 export interface TunnelView {
   readonly device: string;
@@ -130,7 +130,12 @@ export interface PingView {
   readonly node: string;
   readonly address: string;
   readonly answered: boolean;
+  /** By which path it was answered; where it was not, the path as status shows it. */
   readonly path: string;
+  /** Where the answer came from, when it came straight. */
+  readonly endpoint?: string;
+  /** Name of the member that relayed probe and answer. */
+  readonly relay?: string;
   readonly rttMs?: number;
   /** A WireGuard session with the peer exists: packets pass, not only probes. */
   readonly session: boolean;
@@ -152,7 +157,7 @@ export interface ErrorView {
   readonly error: ErrorFacts;
 }
 
-const role = oneOf("admin", "member");
+export const memberRoleShape: Shape<MemberRole> = oneOf("admin", "member");
 
 export const peerStateShape: Shape<PeerState> = oneOf("alive", "suspect", "failed", "left", "unknown");
 
@@ -160,7 +165,7 @@ export const peerShape: Shape<PeerView> = openObject({
   name: text,
   id: text,
   number,
-  role,
+  role: memberRoleShape,
   address4: text,
   address6: text,
   subnet4: text,
@@ -187,7 +192,7 @@ export const selfShape: Shape<SelfView> = openObject({
   name: text,
   id: text,
   number,
-  role,
+  role: memberRoleShape,
   holdsRoot: flag,
   address4: optional(text),
   address6: text,
@@ -226,6 +231,8 @@ export const pingShape: Shape<PingView> = openObject({
   address: text,
   answered: flag,
   path: text,
+  endpoint: optional(text),
+  relay: optional(text),
   rttMs: optional(number),
   session: flag,
   throughTunnel: optional(flag),

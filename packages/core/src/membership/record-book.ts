@@ -10,6 +10,9 @@ import type { Trust, TrustFault } from "./trust.ts";
 
 export type RecordRefusal = RecordFault | TrustFault | "too-many" | "too-fast";
 
+/** Of what an honest member may pass on: the author's certificate may be on the way here, or its version newer than ours. */
+export const BLAMELESS: ReadonlySet<RecordRefusal> = new Set(["not-entitled", "too-many", "too-fast", "unknown-version"]);
+
 export type RecordVerdict =
   | { readonly outcome: "new"; readonly record: SignedRecord }
   | { readonly outcome: "known" }

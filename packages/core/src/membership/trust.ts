@@ -74,6 +74,13 @@ export class Trust {
     return verdict.ok ? { certificate: opened.value.content.certificate, chain: verdict.chain } : undefined;
   }
 
+  /** Is this a newer certificate than the one held, by its issuer or by root? */
+  isRenewal(certificate: Certificate, held: Uint8Array): boolean {
+    const before = this.believedCertificate(held)?.certificate;
+    if (before === undefined) return true;
+    return certificate.issuer === before.issuer ? certificate.serial > before.serial : certificate.issuer === this.statement.root;
+  }
+
   /** May this signer say this? Root about anyone, an admin about anyone (it binds only those below it), a member about itself. */
   faultOfRemoval(removal: Removal): TrustFault | undefined {
     if (removal.network !== this.network) return "foreign-network";

@@ -1,18 +1,24 @@
 import { address4 } from "../address/address-plan.ts";
+import { formatEndpoint } from "../address/endpoint.ts";
 import { MeshError } from "../errors.ts";
 import { type NodeId, shortId } from "../ids/node-id.ts";
 import type { RecordBook } from "../membership/record-book.ts";
 import type { Trust } from "../membership/trust.ts";
 import type { Millis } from "../time/millis.ts";
+import { earliest } from "../time/wake.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
+import { AskDesk } from "./ask-desk.ts";
 import type { Farewell } from "./farewell.ts";
 import { findMember } from "./find-member.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { CommandId, NodeCommand } from "./node-event.ts";
 import type { Pong } from "./peer.ts";
-import { isUnheardInTunnel, pathText } from "./peer-state.ts";
+import { candidateText, isUnheardInTunnel, pathText } from "./peer-state.ts";
 import type { Peers } from "./peers.ts";
-import { PingDesk, pingView } from "./ping-desk.ts";
+import { type PingAnswer, PingDesk, pingView } from "./ping-desk.ts";
+
+/** Members asked for one command: more relays than anyone compares, and 10 kB. */
+const MAX_ASKED = 64;
 
 interface CommandSurroundings {
   readonly self: NodeId;
@@ -26,6 +32,7 @@ interface CommandSurroundings {
 /** What people ask of a node, and its answers. */
 export class CommandDesk {
   readonly #pings = new PingDesk();
+  readonly #asks = new AskDesk();
   readonly #node: CommandSurroundings;
 
   constructor(node: CommandSurroundings) {
@@ -46,6 +53,8 @@ export class CommandDesk {
           if (!this.#pings.add(id, member.id, now)) return [this.#pingResult(id, member.id, undefined, now)];
           return peers.ping(member.id, now);
         }
+        case "ask-relays":
+          return this.#askRelays(id, now);
       }
     } catch (error) {
       if (!(error instanceof MeshError)) throw error;
@@ -53,19 +62,41 @@ export class CommandDesk {
     }
   }
 
-  answered({ node, rtt }: Pong, now: Millis): readonly NodeEffect[] {
-    return this.#pings.takeAnswered(node).map((id) => this.#pingResult(id, node, rtt, now));
+  answered(pong: Pong, now: Millis): readonly NodeEffect[] {
+    const { node } = pong;
+    const pings = this.#pings.takeAnswered(node).map((id) => this.#pingResult(id, node, pong, now));
+    return [...pings, ...this.#asks.takeAnswered(node).map(asked)];
   }
 
   overdue(now: Millis): readonly NodeEffect[] {
-    return this.#pings.takeOverdue(now).map(([id, node]) => this.#pingResult(id, node, undefined, now));
+    const pings = this.#pings.takeOverdue(now).map(([id, node]) => this.#pingResult(id, node, undefined, now));
+    return [...pings, ...this.#asks.takeOverdue(now).map(asked)];
   }
 
   wakeAt(): Millis | undefined {
-    return this.#pings.wakeAt();
+    return earliest(this.#pings.wakeAt(), this.#asks.wakeAt());
   }
 
-  #pingResult(id: CommandId, node: NodeId, rtt: Millis | undefined, now: Millis): NodeEffect {
+  /** Homes first: of very many only some are asked. */
+  #askRelays(id: CommandId, now: Millis): readonly NodeEffect[] {
+    const { book, peers } = this.#node;
+    if (this.#asks.isFull) return [asked(id)];
+    const homes = peers.surroundings(now).homes.map(({ node }) => node);
+    const relays = book.set.endpointRecords().flatMap(({ node, isRelay }) => (isRelay ? [node] : []));
+    const questions = [...new Set([...homes, ...relays])]
+      .slice(0, MAX_ASKED)
+      .map((node) => ({ node, effects: peers.ask(node, now) }))
+      .filter(({ effects }) => effects.length > 0);
+    if (questions.length === 0) return [asked(id)];
+    this.#asks.add(
+      id,
+      questions.map(({ node }) => node),
+      now,
+    );
+    return questions.flatMap(({ effects }) => effects);
+  }
+
+  #pingResult(id: CommandId, node: NodeId, pong: Pong | undefined, now: Millis): NodeEffect {
     const { trust, book, peers } = this.#node;
     const nameOf = (of: NodeId): string => book.membership.members.get(of)?.name ?? shortId(of);
     const member = book.membership.members.get(node);
@@ -74,10 +105,21 @@ export class CommandDesk {
       node: nameOf(node),
       address: member === undefined ? "-" : address4(trust.plan, member.certificate.number),
       path: peer === undefined ? "not a member any more" : pathText(peer.path, { now, nameOf }),
-      rtt,
+      answer: pong === undefined ? undefined : answerOf(pong, nameOf),
       session: peer?.sessionAt !== undefined,
       throughTunnel: !isUnheardInTunnel(peer, now),
     });
     return { type: "command-result", id, result: { type: "ping", ping } };
   }
+}
+
+function asked(id: CommandId): NodeEffect {
+  return { type: "command-result", id, result: { type: "ask-relays" } };
+}
+
+function answerOf({ candidate, rtt }: Pong, nameOf: (node: NodeId) => string): PingAnswer {
+  const path = candidateText(candidate, nameOf);
+  return candidate.type === "direct"
+    ? { path, endpoint: formatEndpoint(candidate.endpoint), rtt }
+    : { path, relay: nameOf(candidate.relay), rtt };
 }

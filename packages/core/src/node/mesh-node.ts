@@ -1,16 +1,17 @@
 import type { Endpoint } from "../address/endpoint.ts";
+import type { NetcheckView } from "../api/netcheck-view.ts";
 import type { RoutesView, StatusView } from "../api/views.ts";
+import type { WhyView } from "../api/why-view.ts";
 import type { Crypto, Random, SigningKey } from "../crypto/crypto.ts";
 import { networkId } from "../ids/network-id.ts";
 import { type NodeId, nodeId, shortId } from "../ids/node-id.ts";
 import type { InviteMember } from "../membership/invite.ts";
 import type { Member } from "../membership/membership.ts";
-import { RecordBook, type RecordRefusal } from "../membership/record-book.ts";
+import { BLAMELESS, RecordBook } from "../membership/record-book.ts";
 import { Trust } from "../membership/trust.ts";
 import { isUsableCandidate } from "../path/candidate.ts";
 import type { ControlEvent, ControlQueries } from "../ports/control-plane.ts";
 import type { HostView } from "../ports/host-network.ts";
-import type { Certificate } from "../records/certificate.ts";
 import { type EndpointRecord, NOWHERE, signEndpointRecord } from "../records/endpoint-record.ts";
 import { RecordOpener, type SignedRecord } from "../records/record.ts";
 import { RecordSet } from "../records/record-set.ts";
@@ -25,6 +26,7 @@ import { DurableWrites, UNAWAITED } from "./durable-writes.ts";
 import { Farewell } from "./farewell.ts";
 import { linkOf } from "./link-of.ts";
 import { LinkTargets } from "./link-targets.ts";
+import { netcheckView } from "./netcheck-view.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { NodeEvent } from "./node-event.ts";
 import { CutOff, linksThroughTunnel } from "./overlay-links.ts";
@@ -32,6 +34,7 @@ import { EndpointPublisher, type OwnEndpoints, type OwnPlace, ownEndpoints, plac
 import { Peers } from "./peers.ts";
 import { encodeRecords, type NodeSnapshot } from "./snapshot.ts";
 import { type NodeDevice, routesView, statusView, type ViewParts, type ViewSources } from "./views.ts";
+import { whyView } from "./why-view.ts";
 
 export interface MeshNodeOptions {
   readonly crypto: Crypto;
@@ -49,9 +52,6 @@ export interface MeshNodeOptions {
 
 /** Records that changed are written this much later, so that a burst is one write. They can be had again from any member. */
 const RECORDS_WRITE_DELAY: Millis = seconds(2);
-
-/** Faults of records that an honest member may pass on: the author's certificate may be on the way here, or its version newer than ours. */
-const BLAMELESS: ReadonlySet<RecordRefusal> = new Set(["not-entitled", "too-many", "too-fast", "unknown-version"]);
 
 const BYTES_PER_MBIT = 125_000;
 
@@ -111,7 +111,7 @@ export class MeshNode {
     set.put(statement.value);
     this.#book = new RecordBook({ trust: this.trust, opener, set });
     // Whoever was killed while it left is a member once more, to tell those who have not heard.
-    const kept = snapshot.hasLeft ? records.filter((bytes) => !this.#isOwnRemoval(opener, bytes)) : records;
+    const kept = snapshot.hasLeft ? records.filter((bytes) => opener.removalTarget(bytes) !== this.id) : records;
     this.#book.merge([snapshot.certificate, ...snapshot.ledger.assignments.map(({ certificate }) => certificate), ...kept]);
     this.#peers = new Peers({
       crypto,
@@ -194,6 +194,15 @@ export class MeshNode {
     return routesView(this.#viewParts(), sources);
   }
 
+  /** Throws MeshError `peer/unknown` or `peer/ambiguous`. */
+  why(target: string, sources: ViewSources): WhyView {
+    return whyView(this.#viewParts(), target, sources);
+  }
+
+  netcheck(sources: ViewSources): NetcheckView {
+    return netcheckView(this.#viewParts(), sources);
+  }
+
   #handle(event: NodeEvent): readonly NodeEffect[] {
     switch (event.type) {
       case "started": {
@@ -206,7 +215,7 @@ export class MeshNode {
           { type: "set-handshake-key", publicKey: this.#crypto.agreementKeyOf(this.#key).publicKey },
           this.#link(),
           ...this.#membersChanged(),
-          ...this.#candidatesChanged(this.#endpointRecords()),
+          ...this.#candidatesChanged(this.#book.set.endpointRecords()),
           ...this.#greetPeers(),
         ];
       }
@@ -345,7 +354,11 @@ export class MeshNode {
     // A node that was removed talks to nobody: the others have cut it off already.
     const peers = own === undefined ? [] : [...members.values()].filter((member) => member.id !== this.id);
     const effects: NodeEffect[] = [];
-    if (own !== undefined && own.record !== this.#snapshot.certificate && this.#isRenewal(own.certificate)) {
+    if (
+      own !== undefined &&
+      own.record !== this.#snapshot.certificate &&
+      this.trust.isRenewal(own.certificate, this.#snapshot.certificate)
+    ) {
       effects.push(...this.#write({ certificate: own.record }));
     }
     const numbers = new Map(peers.map(({ id, certificate, isConflicted }) => [id, isConflicted ? undefined : certificate.number]));
@@ -360,7 +373,7 @@ export class MeshNode {
 
   /** A mesh of everyday size hears at once that this node is there: peers that had a session with it need a new one. */
   #greetPeers(): readonly NodeEffect[] {
-    const peers = this.#endpointRecords().filter(({ node, isStopped }) => node !== this.id && !isStopped);
+    const peers = this.#book.set.endpointRecords().filter(({ node, isStopped }) => node !== this.id && !isStopped);
     return peers.length > MOST_GREETED ? [] : peers.flatMap(({ node }) => this.#peers.want(node, this.#now));
   }
 
@@ -378,17 +391,13 @@ export class MeshNode {
 
   #dialThroughTunnel(): readonly NodeEffect[] {
     const { plan } = this.trust;
-    const linked = linksThroughTunnel(this.#endpointRecords(), {
+    const linked = linksThroughTunnel(this.#book.set.endpointRecords(), {
       plan,
       isIpv4Usable: this.#isIpv4Usable,
       numberOf: (node) => this.#book.membership.members.get(node)?.certificate.number,
       isReached: (node) => this.#peers.isReached(node),
     });
     return linked.flatMap(({ node, endpoints }) => this.#targets.want(node, endpoints));
-  }
-
-  #endpointRecords(): readonly EndpointRecord[] {
-    return [...this.#book.set.values()].flatMap(({ content }) => (content.type === "endpoint" ? [content.endpoint] : []));
   }
 
   #publishPlace(place: OwnPlace): readonly NodeEffect[] {
@@ -410,7 +419,7 @@ export class MeshNode {
 
   /** Where others believe us, if we are still there: as reachable as before, and nothing new to say yet. */
   #resumePlace(): void {
-    const known = this.#endpointRecords().find(({ node }) => node === this.id);
+    const known = this.#book.set.endpointRecords().find(({ node }) => node === this.id);
     const here = { ...NOWHERE, ...this.#endpoints() };
     if (known === undefined || known.isStopped || !samePlace({ ...NOWHERE, udp: known.udp, tcp: known.tcp }, here)) return;
     if (known.isReachable) this.#peers.assumeReachable();
@@ -422,7 +431,7 @@ export class MeshNode {
   }
 
   #reachableMembers(): readonly InviteMember[] {
-    const others = this.#endpointRecords().filter(({ node }) => node !== this.id && this.#links.has(node));
+    const others = this.#book.set.endpointRecords().filter(({ node }) => node !== this.id && this.#links.has(node));
     const own = { node: this.id, endpoints: this.#endpoints().tcp };
     return [own, ...others.map(({ node, tcp }) => ({ node, endpoints: tcp }))].filter(({ endpoints }) => endpoints.length > 0);
   }
@@ -447,20 +456,8 @@ export class MeshNode {
     return [this.#writes.write(this.#snapshot, then)];
   }
 
-  #isOwnRemoval(opener: RecordOpener, bytes: Uint8Array): boolean {
-    const opened = opener.open(bytes);
-    return opened.ok && opened.value.content.type === "removal" && opened.value.content.removal.target === this.id;
-  }
-
   #own(): Member | undefined {
     return this.#book.membership.members.get(this.id);
-  }
-
-  /** Is this a newer certificate of ours, from root or from whoever issued the one we have? */
-  #isRenewal(certificate: Certificate): boolean {
-    const held = this.trust.believedCertificate(this.#snapshot.certificate)?.certificate;
-    if (held === undefined) return true;
-    return certificate.issuer === held.issuer ? certificate.serial > held.serial : certificate.issuer === this.trust.statement.root;
   }
 
   #nameOf(node: NodeId): string {
@@ -485,6 +482,8 @@ export class MeshNode {
       listen: this.#endpoints().tcp,
       startedWallAt: this.#startedWallAt,
       wallOffset: this.#wallOffset,
+      host: this.#host,
+      endpointRecords: () => this.#book.set.endpointRecords(),
       isIpv4Usable: this.#isIpv4Usable,
       collision: this.#collision(),
     };

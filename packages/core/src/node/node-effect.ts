@@ -49,6 +49,7 @@ export type NodeEffect =
 export type CommandResult =
   | { readonly type: "invite"; readonly invite: InviteView }
   | { readonly type: "ping"; readonly ping: PingView }
+  | { readonly type: "ask-relays" }
   /** The node is to stop, and what it keeps is to be deleted. */
   | { readonly type: "leave"; readonly leave: LeaveView }
   | { readonly type: "failed"; readonly error: MeshError };

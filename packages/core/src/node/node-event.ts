@@ -37,5 +37,7 @@ export type CommandId = number;
 export type NodeCommand =
   | { readonly type: "invite"; readonly uses: number; readonly ttl: Millis }
   | { readonly type: "ping"; readonly target: string }
+  /** One PING to each member that relays; done when all have answered, or after a second. */
+  | { readonly type: "ask-relays" }
   /** Forced: also when this node holds the network's root key. */
   | { readonly type: "leave"; readonly isForced: boolean };

@@ -17,6 +17,13 @@ export type Mapping =
   | "endpoint-independent" // all see the same port, or only one was heard
   | "endpoint-dependent"; // each sees another port
 
+/** One peer's word on where it sees this node, as long as that is good. */
+export interface Sighting {
+  readonly observer: NodeId;
+  readonly seen: Endpoint;
+  readonly saidAt: Millis;
+}
+
 /** Where peers see this node's datagrams come from: its reflexive addresses. The latest word of each peer counts. */
 export class ObservedEndpoints {
   readonly #words = new BoundedMap<NodeId, { readonly seen: Endpoint; readonly saidAt: Millis }>(MAX_OBSERVERS);
@@ -35,6 +42,10 @@ export class ObservedEndpoints {
   /** Our own addresses changed: what was seen before is of another network. */
   clear(): void {
     this.#words.clear();
+  }
+
+  sightings(now: Millis): readonly Sighting[] {
+    return [...this.#words.entries()].flatMap(([observer, word]) => (now - word.saidAt < GOOD_FOR ? [{ observer, ...word }] : []));
   }
 
   /** The latest of every peer, without repetition, as text. */

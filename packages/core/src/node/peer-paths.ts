@@ -11,10 +11,11 @@ import type { Millis } from "../time/millis.ts";
 import { TokenBucket } from "../time/token-bucket.ts";
 import { earliest } from "../time/wake.ts";
 import { MAX_OFFERED, type ProbePurpose } from "../wire/probe.ts";
+import { CandidateLog } from "./candidate-log.ts";
 import type { Counters } from "./counters.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import { ObservedEndpoints } from "./observed-endpoints.ts";
-import { isInNeed, type OuterPlace, type Peer, type PublishedPlace } from "./peer.ts";
+import { isInNeed, type OuterPlace, type Peer, type PublishedPlace, type Surroundings } from "./peer.ts";
 import { PeerWays } from "./peer-ways.ts";
 import { Rendezvous } from "./rendezvous.ts";
 import type { SlotTable } from "./slot-table.ts";
@@ -76,6 +77,7 @@ export class PeerPaths {
     this.#peers.set(slot, {
       node,
       path: NEW_PATH,
+      candidates: new CandidateLog(),
       used: [],
       homes: [],
       isRelay: false,
@@ -127,6 +129,12 @@ export class PeerPaths {
   place(now: Millis): OuterPlace {
     const reflexive = this.#observed.reflexive(this.#ownEndpoints(), now);
     return { reflexive, isReachable: this.#unasked.isReachable, homes: this.#rendezvous.homes };
+  }
+
+  surroundings(now: Millis): Surroundings {
+    const homes = this.#rendezvous.homes.map((node) => ({ node, every: this.#rendezvous.keepaliveOf(node) }));
+    const mapping = this.#observed.mapping(this.#ownEndpoints(), now);
+    return { mapping, sightings: this.#observed.sightings(now), isReachable: this.#unasked.isReachable, homes };
   }
 
   /** Whether {@link place} may say something else than when this was asked last. */
@@ -206,6 +214,7 @@ export class PeerPaths {
   step(slot: PeerSlot, event: PathEvent, now: Millis): readonly NodeEffect[] {
     const peer = this.#peers.get(slot);
     if (peer === undefined) return [];
+    peer.candidates.note(event, now);
     const before = peer.path.state.name;
     const step = stepPath(peer.path, event, now);
     peer.path = step.peer;
@@ -355,7 +364,9 @@ export class PeerPaths {
     const way = this.ways.wayOf(slot, to);
     if (way === undefined || !this.#affords(slot, options.purpose !== "heartbeat", now)) return [];
     const bytes = this.#probes.ping(slot, to, options);
-    return bytes === undefined ? [] : this.send(way, bytes, now, ttl);
+    if (bytes === undefined) return [];
+    this.#peers.get(slot)?.candidates.asked(to, now);
+    return this.send(way, bytes, now, ttl);
   }
 
   #offer(slot: PeerSlot, { by, isAnswer }: Extract<PathEffect, { type: "offer" }>, now: Millis): readonly NodeEffect[] {

@@ -86,12 +86,17 @@ export function pathText({ state, endpoints, relays }: PeerPath, view: { readonl
   }
 
   function by(candidate: Candidate): string {
-    return candidate.type === "direct" ? `direct ${formatEndpoint(candidate.endpoint)}` : `relayed by ${view.nameOf(candidate.relay)}`;
+    return candidateText(candidate, view.nameOf);
   }
 
   function noAnswer(sinceAt: Millis): string {
     return isFindable ? `no answer for ${age(now - sinceAt)}` : "no address known";
   }
+}
+
+/** `direct 198.51.100.2:51820`, `relayed by office`. */
+export function candidateText(candidate: Candidate, nameOf: (node: NodeId) => string): string {
+  return candidate.type === "direct" ? `direct ${formatEndpoint(candidate.endpoint)}` : `relayed by ${nameOf(candidate.relay)}`;
 }
 
 function searchText(search: Search | undefined, now: Millis): string {
@@ -104,7 +109,7 @@ function counted(count: number, one: string, many: string): string {
 }
 
 /** A duration as people say it, in its largest unit. */
-function age(span: Millis): string {
+export function age(span: Millis): string {
   const units = [
     ["d", 86_400_000],
     ["h", 3_600_000],

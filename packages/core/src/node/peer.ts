@@ -7,11 +7,14 @@ import type { PeerSlot } from "../ports/datapath.ts";
 import type { TrafficStamps } from "../session/session-event.ts";
 import type { Millis } from "../time/millis.ts";
 import type { TokenBucket } from "../time/token-bucket.ts";
+import type { CandidateLog } from "./candidate-log.ts";
+import type { Mapping, Sighting } from "./observed-endpoints.ts";
 
 /** One peer, for as long as it is a member. */
 export interface Peer {
   readonly node: NodeId;
   path: PeerPath;
+  readonly candidates: CandidateLog;
   /** What the path said last that packets go by. */
   used: readonly Candidate[];
   /** Its home relays. */
@@ -32,6 +35,7 @@ export interface Peer {
 export interface KnownPeer {
   readonly slot: PeerSlot;
   readonly path: PeerPath;
+  readonly candidates: CandidateLog;
   /** When the keys of the session in use were made; undefined: there is none. */
   readonly sessionAt: Millis | undefined;
   /** Packets went out by the tunnel since then, and none came in: by probes the peer may seem well. */
@@ -51,6 +55,16 @@ export interface OuterPlace {
   readonly reflexive: readonly Endpoint[];
   readonly isReachable: boolean;
   readonly homes: readonly NodeId[];
+}
+
+/** What this node knows of the network around it, for people. */
+export interface Surroundings {
+  readonly mapping: Mapping;
+  /** Where peers see this node. */
+  readonly sightings: readonly Sighting[];
+  readonly isReachable: boolean;
+  /** Home relays, the one in use first, and how often each hears from us at least. */
+  readonly homes: readonly { readonly node: NodeId; readonly every: Millis | undefined }[];
 }
 
 /** What a peer says of where it is, as far as it may be used. */

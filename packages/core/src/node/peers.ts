@@ -3,7 +3,7 @@ import type { Endpoint } from "../address/endpoint.ts";
 import { isUnicast } from "../address/ip.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type NodeId, nodeKey } from "../ids/node-id.ts";
-import { type Candidate, isUsableCandidate } from "../path/candidate.ts";
+import { type Candidate, direct, isUsableCandidate } from "../path/candidate.ts";
 import type { PathEvent } from "../path/path-state.ts";
 import { type BootId, ProbeExchange, type ProbeOutcome } from "../path/probe-exchange.ts";
 import { MAX_PEERS, type NodeException, type PeerSlot, type RelayMember } from "../ports/datapath.ts";
@@ -15,7 +15,7 @@ import { datagramKind } from "../wire/datagram-kind.ts";
 import type { Counters } from "./counters.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { PeerStamps } from "./node-event.ts";
-import { type KnownPeer, type OuterPlace, type Peer, type Pong, type PublishedPlace, unansweredAt } from "./peer.ts";
+import { type KnownPeer, type OuterPlace, type Peer, type Pong, type PublishedPlace, type Surroundings, unansweredAt } from "./peer.ts";
 import { PeerPaths } from "./peer-paths.ts";
 import { pathOf } from "./peer-state.ts";
 import { SlotTable } from "./slot-table.ts";
@@ -83,7 +83,7 @@ export class Peers {
     if (slot === undefined || peer === undefined) return undefined;
     const session = this.#sessions.view(slot);
     const sessionAt = session?.established === true ? session.establishedAt : undefined;
-    return { slot, path: peer.path, sessionAt, unansweredAt: peer.unansweredAt };
+    return { slot, path: peer.path, candidates: peer.candidates, sessionAt, unansweredAt: peer.unansweredAt };
   }
 
   /** Packets to it arrived when they were last sent. */
@@ -105,6 +105,11 @@ export class Peers {
   /** What others should know of how to reach this node, beside its own addresses. */
   place(now: Millis): OuterPlace {
     return this.#paths.place(now);
+  }
+
+  /** What is known of the network around this node, for people. */
+  surroundings(now: Millis): Surroundings {
+    return this.#paths.surroundings(now);
   }
 
   /** Whether {@link place} may say something else than when this was asked last. */
@@ -162,6 +167,16 @@ export class Peers {
     if (state.name === "direct" || state.name === "relayed" || state.name === "suspect")
       effects.push(...this.#paths.ping(peer.slot, state.path.candidate, { purpose: "heartbeat", now }));
     return effects;
+  }
+
+  /** One PING straight to it: where packets go, or else where it is looked for first. Nothing where no such place is known. */
+  ask(node: NodeId, now: Millis): readonly NodeEffect[] {
+    const peer = this.peer(node);
+    if (peer === undefined) return [];
+    const used = pathOf(peer.path)?.candidate;
+    const [first] = peer.path.endpoints;
+    const to = used?.type === "direct" ? used : first === undefined ? undefined : direct(first);
+    return to === undefined ? [] : this.#paths.ping(peer.slot, to, { purpose: "heartbeat", now });
   }
 
   exception(event: Exclude<NodeException, { type: "engine-failed" }>, now: Millis): readonly NodeEffect[] {

@@ -32,8 +32,12 @@ test("256 wait at most; one taken makes room", () => {
   assert.ok(desk.add(257, a, 0));
 });
 
-test("an answer shows its round trip, also one of 0 ms; no answer shows none", () => {
-  const parts = { node: "b", address: "10.77.2.1", path: "direct", session: true, throughTunnel: true };
-  assert.deepEqual(pingView({ ...parts, rtt: 0 }), { ...parts, answered: true, rttMs: 0 });
-  assert.deepEqual(pingView({ ...parts, rtt: undefined }), { ...parts, answered: false });
+test("an answer shows its round trip, also one of 0 ms, and the path it took; no answer shows the path as it is", () => {
+  const parts = { node: "b", address: "10.77.2.1", session: true, throughTunnel: true };
+  const path = "relayed by c, looking for a direct path";
+  const relayed = { path: "relayed by c", relay: "c" };
+  const direct = { path: "direct 192.0.2.1:9", endpoint: "192.0.2.1:9" };
+  for (const way of [relayed, direct])
+    assert.deepEqual(pingView({ ...parts, path, answer: { ...way, rtt: 0 } }), { ...parts, ...way, answered: true, rttMs: 0 });
+  assert.deepEqual(pingView({ ...parts, path, answer: undefined }), { ...parts, path, answered: false });
 });

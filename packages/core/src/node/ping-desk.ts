@@ -42,16 +42,27 @@ export class PingDesk {
   }
 }
 
+/** By which path a PING was answered; one of `endpoint` and `relay` is there. */
+export interface PingAnswer {
+  readonly path: string;
+  readonly endpoint?: string;
+  readonly relay?: string;
+  readonly rtt: Millis;
+}
+
 /** What a ping command tells, from the pieces that know. */
 export function pingView(parts: {
   readonly node: string;
   readonly address: string;
+  /** The path as it is, for a PING that was not answered. */
   readonly path: string;
-  readonly rtt: Millis | undefined;
+  readonly answer: PingAnswer | undefined;
   readonly session: boolean;
   readonly throughTunnel: boolean;
 }): PingView {
-  const { node, address, path, rtt, session, throughTunnel } = parts;
-  const base = { node, address, path, session, answered: rtt !== undefined, ...(session && { throughTunnel }) };
-  return rtt === undefined ? base : { ...base, rttMs: rtt };
+  const { node, address, answer, session, throughTunnel } = parts;
+  const base = { node, address, session, answered: answer !== undefined, ...(session && { throughTunnel }) };
+  if (answer === undefined) return { ...base, path: parts.path };
+  const { path, endpoint, relay, rtt } = answer;
+  return { ...base, path, ...(endpoint !== undefined && { endpoint }), ...(relay !== undefined && { relay }), rttMs: rtt };
 }

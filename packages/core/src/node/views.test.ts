@@ -7,6 +7,7 @@ import type { NodeId } from "../ids/node-id.ts";
 import { idOf, SampleNetwork } from "../membership/sample-network-fixture.ts";
 import { direct, relayed } from "../path/candidate.ts";
 import { NEW_PATH, type PathInUse, type PathState } from "../path/path-state.ts";
+import { CandidateLog } from "./candidate-log.ts";
 import { Counters } from "./counters.ts";
 import type { KnownPeer } from "./peer.ts";
 import { routesView, statusView, type ViewParts, type ViewSources } from "./views.ts";
@@ -34,6 +35,7 @@ const sources: ViewSources = {
 function parts(state: PathState): ViewParts {
   const known = (path: PathState): KnownPeer => ({
     slot: 0,
+    candidates: new CandidateLog(),
     path: { ...NEW_PATH, endpoints: [endpoint], state: path },
     sessionAt: undefined,
     unansweredAt: undefined,
@@ -68,6 +70,8 @@ function parts(state: PathState): ViewParts {
     wallOffset: 0,
     isIpv4Usable: true,
     collision: undefined,
+    host: { addresses: [], routes: [] },
+    endpointRecords: () => [],
   };
 }
 

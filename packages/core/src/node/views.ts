@@ -9,6 +9,8 @@ import type { Trust } from "../membership/trust.ts";
 import type { Candidate } from "../path/candidate.ts";
 import type { PeerPath } from "../path/path-state.ts";
 import type { PeerSlot, PeerTraffic } from "../ports/datapath.ts";
+import type { HostView } from "../ports/host-network.ts";
+import type { EndpointRecord } from "../records/endpoint-record.ts";
 import { prefixesOf } from "../routing/compile-table.ts";
 import type { Millis } from "../time/millis.ts";
 import type { Counters } from "./counters.ts";
@@ -40,7 +42,7 @@ export interface ViewParts {
   readonly id: NodeId;
   readonly trust: Trust;
   readonly membership: Membership;
-  readonly peers: Peers;
+  readonly peers: Pick<Peers, "peer" | "observed" | "surroundings">;
   readonly counters: Counters;
   readonly device: NodeDevice;
   readonly holdsRoot: boolean;
@@ -49,6 +51,9 @@ export interface ViewParts {
   readonly listen: readonly Endpoint[];
   readonly startedWallAt: Millis;
   readonly wallOffset: Millis;
+  readonly host: HostView;
+  /** What every node says of where it is, former members and this node included. */
+  endpointRecords(): readonly EndpointRecord[];
   /** The mesh's IPv4 prefix collided with nothing of the host when the node started. */
   readonly isIpv4Usable: boolean;
   /** The host's route or address that it collides with now. */
@@ -71,7 +76,7 @@ export function statusView(parts: ViewParts, sources: ViewSources): StatusView {
     tunnel: { device: device.name, mtu: device.mtu, udpPort: snapshot.udpPort, backend: device.backend },
     control: { listen: listen.map(formatEndpoint), links: links.size },
     peers: peersOf(parts).map((member) => peerView(parts, member, sources)),
-    health: health(parts, own, sources),
+    health: healthOf(parts, sources),
     counters: { ...counters.view(), ...Object.fromEntries(engine.map(([name, count]) => [`datapath.${name}`, count])) },
   };
 }
@@ -109,14 +114,18 @@ export function routesView(parts: ViewParts, sources: ViewSources): RoutesView {
   return { version: 1, routes: rows };
 }
 
-function textOf({ membership }: ViewParts, path: PeerPath, now: Millis): string {
-  return pathText(path, { now, nameOf: (node) => membership.members.get(node)?.name ?? shortId(node) });
+function textOf(parts: ViewParts, path: PeerPath, now: Millis): string {
+  return pathText(path, { now, nameOf: (node) => nameOf(parts, node) });
+}
+
+/** For people: the name of a member, or the beginning of its id. */
+export function nameOf({ membership }: ViewParts, node: NodeId): string {
+  return membership.members.get(node)?.name ?? shortId(node);
 }
 
 /** Where packets go first: the peer's endpoint, or the relay's name. */
-function nextHopOf({ membership }: ViewParts, candidate: Candidate): string {
-  if (candidate.type === "direct") return formatEndpoint(candidate.endpoint);
-  return membership.members.get(candidate.relay)?.name ?? shortId(candidate.relay);
+function nextHopOf(parts: ViewParts, candidate: Candidate): string {
+  return candidate.type === "direct" ? formatEndpoint(candidate.endpoint) : nameOf(parts, candidate.relay);
 }
 
 function peersOf({ membership, id }: ViewParts): readonly Member[] {
@@ -179,8 +188,10 @@ function peerView(parts: ViewParts, member: Member, { now, traffic }: ViewSource
   };
 }
 
-function health(parts: ViewParts, own: Member | undefined, { now, guard, unwritten }: ViewSources): readonly HealthView[] {
+/** What is not as it should be. */
+export function healthOf(parts: ViewParts, { now, guard, unwritten }: ViewSources): readonly HealthView[] {
   const { membership, id, links, collision, listen } = parts;
+  const own = membership.members.get(id);
   const notes: HealthView[] = [];
   if (own === undefined) {
     const how = membership.former.get(id)?.how === "left" ? "left" : "was removed from";

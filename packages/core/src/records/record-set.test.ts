@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { concatBytes } from "../bytes/bytes.ts";
-import { crypto, keyOf, SampleNetwork } from "../membership/sample-network-fixture.ts";
+import { crypto, idOf, keyOf, SampleNetwork } from "../membership/sample-network-fixture.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
+import { signEndpointRecord } from "./endpoint-record.ts";
 import { signRecord } from "./envelope.ts";
 import type { SignedRecord } from "./record.ts";
 import { RecordSet, SUMMARY_ENTRY_BYTES } from "./record-set.ts";
@@ -150,3 +151,13 @@ function permutations<T>(list: readonly T[]): readonly (readonly T[])[] {
   if (list.length < 2) return [list];
   return list.flatMap((item, i) => permutations(list.toSpliced(i, 1)).map((rest) => [item, ...rest]));
 }
+
+test("endpoint records are found among all others", () => {
+  const place = { network: network.id, udp: [], reflexive: [], tcp: [], isStopped: true, isReachable: false, isRelay: true, homes: [] };
+  const records = ["a", "b"].map((name) => network.open(signEndpointRecord(crypto, keyOf(name), { ...place, sequence: 1 })));
+  const set = setOf([...pool.slice(0, 5), network.open(network.admin("a", 16)), ...records]);
+  assert.deepEqual(
+    set.endpointRecords(),
+    ["a", "b"].map((name) => ({ ...place, node: idOf(name) })),
+  );
+});

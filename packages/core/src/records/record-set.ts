@@ -4,6 +4,7 @@ import { concatBytes } from "../bytes/bytes.ts";
 import { formatHex, parseHex } from "../bytes/hex.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import type { NodeId } from "../ids/node-id.ts";
+import type { EndpointRecord } from "./endpoint-record.ts";
 import { type RecordId, replaces, type SignedRecord } from "./record.ts";
 
 /** Does this version know the record's kind? */
@@ -45,6 +46,10 @@ export class RecordSet {
 
   values(): Iterable<SignedRecord> {
     return this.#records.values();
+  }
+
+  endpointRecords(): readonly EndpointRecord[] {
+    return [...this.#records.values()].flatMap(({ content }) => (content.type === "endpoint" ? [content.endpoint] : []));
   }
 
   /** Records of this author, of all kinds or of those this version knows or does not know. */

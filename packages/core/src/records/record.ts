@@ -56,6 +56,12 @@ export class RecordOpener {
     return opened;
   }
 
+  /** Whom the removal in these bytes is about; undefined where there is none. */
+  removalTarget(bytes: Uint8Array): NodeId | undefined {
+    const opened = this.open(bytes);
+    return opened.ok && opened.value.content.type === "removal" ? opened.value.content.removal.target : undefined;
+  }
+
   #openNew(bytes: Uint8Array, hash: Uint8Array): OpenedRecord {
     const envelope = openEnvelope(this.#crypto, bytes);
     if (!envelope.ok) return envelope;
