@@ -7,7 +7,7 @@ import { openStreams } from "../soak/open-streams.ts";
 import { compilerRefusal } from "./lab/compile-tool.ts";
 import { type Lab, labRefusal } from "./lab/lab.ts";
 import { PingWatch } from "./lab/ping-watch.ts";
-import { moveHost, rebootNat } from "./lab/site-changes.ts";
+import { changeWanAddress, moveHost, rebootNat } from "./lab/site-changes.ts";
 import { type Internet, type InternetSpec, planInternet } from "./lab/sites.ts";
 import { withLab } from "./lab/with-lab.ts";
 import { NatMesh } from "./nat/nat-mesh.ts";
@@ -44,6 +44,7 @@ const CHANGES: readonly { readonly what: string; readonly within: number; readon
       return internet;
     },
   },
+  { what: "the NAT gets another public address", within: 4_000, change: (lab, internet) => changeWanAddress(lab, internet, "cafe") },
   {
     what: "a member that relays dies",
     within: 3_000,
@@ -55,7 +56,7 @@ const CHANGES: readonly { readonly what: string; readonly within: number; readon
   { what: "it is carried back", within: 1_500, change: (lab, internet) => moveHost(lab, internet, { host: "laptop", to: "home" }) },
 ];
 
-test("a laptop roams, its NAT reboots, a relay dies: packets are back within seconds, and no TCP connection is lost", {
+test("a laptop roams, its NAT reboots and is renumbered, a relay dies: packets are back within seconds, and no TCP connection is lost", {
   skip,
 }, async (t) => {
   const planned = planInternet(SPEC);

@@ -159,11 +159,7 @@ export class PeerPaths {
     if (peer === undefined) return [];
     peer.homes = place.homes;
     peer.isRelay = place.isRelay;
-    return [
-      ...this.step(slot, { type: "published", own: place.own, reflexive: place.reflexive, isReachable: place.isReachable }, now),
-      ...this.#offerRelays(slot, now),
-      ...this.#tendHomes(now),
-    ];
+    return [...this.step(slot, { type: "published", ...place }, now), ...this.#offerRelays(slot, now), ...this.#tendHomes(now)];
   }
 
   /** The peer said goodbye. */

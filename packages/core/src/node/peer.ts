@@ -76,6 +76,8 @@ export interface PublishedPlace {
   readonly isReachable: boolean;
   readonly isRelay: boolean;
   readonly homes: readonly NodeId[];
+  /** We are the home relay that it keeps the way open to. */
+  readonly isKept: boolean;
 }
 
 /** Handshakes do not count: they pass where packets of full size may not. */

@@ -116,7 +116,7 @@ export class PeersWorld {
   }
 
   publish(peer: FarPeer, place: Partial<PublishedPlace> = {}): readonly NodeEffect[] {
-    const said = { own: [], reflexive: [peer.endpoint], isReachable: false, isRelay: false, homes: [], ...place };
+    const said = { own: [], reflexive: [peer.endpoint], isReachable: false, isRelay: false, homes: [], isKept: false, ...place };
     return this.peers.published(peer.node, said, this.now);
   }
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
 import type { NodeId } from "../ids/node-id.ts";
+import { MAX_WAYS } from "../ports/datapath.ts";
 import type { SeededRandom } from "../testing/seeded-random.ts";
 import type { Millis } from "../time/millis.ts";
 import { type Candidate, direct, relayed } from "./candidate.ts";
@@ -71,6 +72,7 @@ export class PathRun {
     this.peer = peer;
     if (peer.state.name !== before) this.enteredAt.set(peer.state.name, now);
     if (event.type === "timer") assert.ok((pathWakeAt(peer) ?? Number.POSITIVE_INFINITY) > now, "a busy loop");
+    for (const effect of effects) if (effect.type === "use") assert.ok(effect.candidates.length <= MAX_WAYS, formatEffect(effect));
     this.effects.push(...effects.map((effect) => ({ now, effect })));
     const pinged = effects.find((effect) => effect.type === "ping" && effect.ttl === undefined && this.answers(effect.to));
     if (pinged?.type === "ping") this.step({ type: "answered", candidate: pinged.to, rtt: 1 }, now);
@@ -113,7 +115,7 @@ export function randomEvent(random: SeededRandom, now: Millis): PathEvent {
     { type: "heard", from: candidate() },
     { type: "answered", candidate: candidate(), rtt: random.below(5_000) },
     { type: "offered", from: candidate(), own: [], reflexive: endpoints(), isAnswer: random.below(2) === 0 },
-    { type: "published", own: [], reflexive: endpoints(), isReachable: random.below(2) === 0 },
+    { type: "published", own: [], reflexive: endpoints(), isReachable: random.below(2) === 0, isKept: random.below(2) === 0 },
     { type: "relays", relays: relays(), isRelayable: true },
     { type: "keepalive", every: random.below(3) === 0 ? 20_000 : undefined },
     { type: "network-changed", retryAt: now + random.below(1_000) },

@@ -23,6 +23,8 @@ export const ACTIVE_FOR: Millis = seconds(45);
 export const PROVEN_FOR: Millis = seconds(12);
 /** So much later it is not tried first any more where a relay leads to the peer: what knocks at a NAT unasked may spoil the port for the answer. */
 export const LAPSED_AFTER: Millis = seconds(18);
+/** The same for a peer that keeps the way to us open by itself, so that we relay for it: two of its PINGs may be lost. */
+export const KEPT_FOR: Millis = seconds(80);
 /** A suspect path is given up after this long. */
 export const SUSPECT_FOR: Millis = seconds(1.5);
 /** A round without any answer ends after this long. */
@@ -145,6 +147,8 @@ export interface PeerPath {
   readonly isRelayable: boolean;
   /** Others have reached it unasked: no NAT has to be opened. */
   readonly isReachable: boolean;
+  /** We are its home relay: it does not let the way to us close. */
+  readonly isKept: boolean;
   /** It is asked this often whether or not there is user data; undefined: it need not be. */
   readonly keepalive: Millis | undefined;
 }
@@ -156,6 +160,7 @@ export const NEW_PATH: PeerPath = {
   relays: [],
   isRelayable: false,
   isReachable: false,
+  isKept: false,
   keepalive: undefined,
 };
 
@@ -168,6 +173,7 @@ export type PathEvent =
       readonly own: readonly Endpoint[];
       readonly reflexive: readonly Endpoint[];
       readonly isReachable: boolean;
+      readonly isKept: boolean;
     }
   | { readonly type: "relays"; readonly relays: readonly NodeId[]; readonly isRelayable: boolean }
   | { readonly type: "keepalive"; readonly every: Millis | undefined }
@@ -207,10 +213,10 @@ export interface PathStep {
 }
 
 /** When {@link stepPath} next needs a `timer`; undefined: never, until something else happens. */
-export function pathWakeAt({ state, keepalive }: PeerPath): Millis | undefined {
+export function pathWakeAt({ state, keepalive, isKept }: PeerPath): Millis | undefined {
   switch (state.name) {
     case "dormant":
-      return state.isLapsed ? undefined : Math.max(state.sinceAt, state.heardAt) + LAPSED_AFTER;
+      return state.isLapsed ? undefined : Math.max(state.sinceAt, state.heardAt) + (isKept ? KEPT_FOR : LAPSED_AFTER);
     case "stopped":
       return undefined;
     case "probing":

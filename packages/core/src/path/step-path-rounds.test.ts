@@ -311,6 +311,30 @@ describe("what packets try before anything is proven", () => {
     assert.deepEqual([reachable.peer.state.name, reachable.take()], ["dormant", []]);
   });
 
+  test("the peer's keepalive brings the last path back for the next packets, and for those that are relayed to it", () => {
+    const idle: PathState = { ...direct1, activeAt: Number.NEGATIVE_INFINITY };
+    const run = new PathRun({ ...one, state: idle });
+    run.until(T + 31_000);
+    run.take();
+    run.step({ type: "heard", from: X }, T + 31_000);
+    run.until(T + 60_000);
+    assert.deepEqual(run.take(), ["31000 use 1, by r", "49000 use by r"]);
+  });
+
+  test("whose home relay we are keeps the way open: it lapses when three of its PINGs are missing", () => {
+    const run = new PathRun({ ...one, isKept: true, state: asleep(direct1.path) });
+    run.until(T + 100_000);
+    assert.deepEqual(run.take(), ["79000 use by r"]);
+  });
+
+  test("relays that come and go while it is looked for: one way straight at most, and one by a relay", () => {
+    const run = wanted({ ...one, relays: [R], state: asleep(direct1.path) });
+    run.step({ type: "relays", relays: [], isRelayable: true }, T + 10);
+    run.take();
+    run.step({ type: "relays", relays: [S], isRelayable: true }, T + 20);
+    assert.equal(run.take()[0], "20 use 1, by s");
+  });
+
   test("traffic wakes it, the peer's keepalive does not", () => {
     const run = new PathRun({ ...one, state: asleep(direct1.path) });
     run.step({ type: "heard", from: X }, T);

@@ -46,6 +46,7 @@ const published = (...lasts: readonly number[]): PathEvent => ({
   type: "published",
   own: [],
   reflexive: lasts.map(at),
+  isKept: false,
   isReachable: false,
 });
 const relays = (...relays: readonly (typeof R)[]): PathEvent => ({ type: "relays", relays, isRelayable: true });

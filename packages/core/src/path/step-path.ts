@@ -310,7 +310,8 @@ function searchOf(peer: PeerPath, now: Millis): { readonly search: Search; reado
 function heard(peer: PeerPath, from: Candidate, now: Millis): PathStep {
   const { state } = peer;
   if (inUse(state) && sameCandidate(state.path.candidate, from)) return still({ ...peer, state: fresh(state, now) });
-  if (state.name === "dormant" && sameCandidate(state.last?.candidate, from)) return still({ ...peer, state: { ...state, heardAt: now } });
+  if (state.name === "dormant" && sameCandidate(state.last?.candidate, from))
+    return retry({ ...peer, state: { ...state, isLapsed: false, heardAt: now } }, peer);
   const knowing = learn(peer, from);
   const triggered = ping(from, "triggered");
   switch (state.name) {
@@ -411,7 +412,7 @@ function published(peer: PeerPath, event: Extract<PathEvent, { type: "published"
   const claimed = [...event.own, ...event.reflexive].slice(0, MAX_ENDPOINTS_TRIED);
   const added = claimed.filter((endpoint) => !isAmong(peer.endpoints, endpoint));
   const used = inUse(state) || state.name === "suspect" ? state.path.candidate : undefined;
-  const said: PeerPath = { ...peer, endpoints: claimed, own: event.own, isReachable: event.isReachable };
+  const said: PeerPath = { ...peer, endpoints: claimed, own: event.own, isReachable: event.isReachable, isKept: event.isKept };
   const next = used?.type === "direct" ? learn(said, used) : said;
   if (added.length === 0) return still(next);
   const isOpening = state.name === "probing" && state.round.kind === "opening";
@@ -450,7 +451,7 @@ function withRelays(peer: PeerPath, relays: readonly NodeId[], now: Millis): Pat
       const pings = added.map((relay) => ping(relay, "discover"));
       if (peer.relays.length > 0) return { peer: next, effects: pings };
       // The first one: now there is a way for what waits, and the peer can be asked to help.
-      const tentative = [...state.tentative, ...added.slice(0, 1)];
+      const tentative = [...state.tentative.filter(({ type }) => type === "direct"), ...added.slice(0, 1)];
       const { round, effects } = begin(next, state.failures, now);
       const use: PathEffect = { type: "use", candidates: tentative };
       return { peer: { ...next, state: { ...state, tentative, round } }, effects: [use, ...effects, ...pings] };
