@@ -19,14 +19,7 @@ test("the demo works from end to end and leaves nothing", { skip }, async () => 
 });
 
 /** What the demo has just written when Ctrl-C comes. */
-const moments: readonly string[] = [
-  "Three machines",
-  "$ mesh init",
-  "$ mesh join",
-  "Everyone pings everyone",
-  "A file crosses",
-  "$ mesh down",
-];
+const moments: readonly string[] = ["A server with", "$ mesh init", "$ mesh join", "A file goes", "server is killed"];
 
 for (const moment of moments) {
   test(`Ctrl-C after "${moment}" leaves nothing`, { skip }, async () => {
