@@ -7,12 +7,13 @@ import { NEW_PATH, type PathEffect, type PathEvent, pathWakeAt } from "../path/p
 import type { ProbeExchange } from "../path/probe-exchange.ts";
 import { stepPath } from "../path/step-path.ts";
 import type { PeerSlot, RelayMember } from "../ports/datapath.ts";
-import type { Millis } from "../time/millis.ts";
+import { type Millis, seconds } from "../time/millis.ts";
 import { TokenBucket } from "../time/token-bucket.ts";
 import { earliest } from "../time/wake.ts";
 import { MAX_OFFERED, type ProbePurpose } from "../wire/probe.ts";
 import { CandidateLog } from "./candidate-log.ts";
 import type { Counters } from "./counters.ts";
+import { DroppingRelays } from "./dropping-relays.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import { ObservedEndpoints } from "./observed-endpoints.ts";
 import { isInNeed, type OuterPlace, type Peer, type PublishedPlace, type Surroundings } from "./peer.ts";
@@ -28,6 +29,8 @@ const PEER_OFFERS = { burst: 6, perSecond: 0.5 };
 /** Over all peers: a tenth of what a home router forwards without noticing, and enough for a mesh of hundreds. */
 const ALL_PROBES = { burst: 600, perSecond: 300 };
 
+/** An end that only receives sends a keepalive every 10 s. */
+const HEARD_LATELY: Millis = seconds(11);
 /** Between failed peers that are tried again when our network changed: with 8 addresses and 5 rounds each, within the budget of all. */
 const RETRY_SPACING: Millis = 150;
 
@@ -81,9 +84,11 @@ export class PeerPaths {
       used: [],
       homes: [],
       isRelay: false,
+      dropping: new DroppingRelays(),
       heldHandshake: undefined,
       boot: undefined,
       unansweredAt: undefined,
+      heardInTunnelAt: Number.NEGATIVE_INFINITY,
       probeBudget: new TokenBucket(PEER_PROBES),
       offerBudget: new TokenBucket(PEER_OFFERS),
     });
@@ -279,13 +284,39 @@ export class PeerPaths {
     const peer = this.#peers.get(slot);
     if (peer === undefined) return [];
     const named = [...peer.homes, ...this.#rendezvous.homes];
-    const relays = [...new Set(isInNeed(peer.path) ? [...named, ...this.#openRelays()] : named)]
-      .filter((relay) => relay !== peer.node && this.#peerOf(relay)?.path.state.name === "direct")
-      .slice(0, MAX_RELAYS_TRIED);
+    const reached = [...new Set(isInNeed(peer.path) ? [...named, ...this.#openRelays()] : named)].filter(
+      (relay) => relay !== peer.node && this.#peerOf(relay)?.path.state.name === "direct",
+    );
+    const relays = peer.dropping.without(reached, now).slice(0, MAX_RELAYS_TRIED);
     const isRelayable = peer.homes.length > 0 || this.#rendezvous.homes.length > 0 || (!this.#unasked.isReachable && this.#hasRelay(peer));
     const { relays: known, isRelayable: wasRelayable } = peer.path;
     const isKnown = relays.length === known.length && relays.every((relay, i) => relay === known[i]);
     return isKnown && isRelayable === wasRelayable ? [] : this.step(slot, { type: "relays", relays, isRelayable }, now);
+  }
+
+  /** Packets go out, probes are answered, and nothing comes in: the peer is told, by all that reach it. */
+  unheard(slot: PeerSlot, now: Millis): readonly NodeEffect[] {
+    const peer = this.#peers.get(slot);
+    if (peer === undefined || !peer.dropping.mayTell(now)) return [];
+    return peer.path.relays.flatMap((relay) => this.ping(slot, relayed(relay), { purpose: "unheard", now }));
+  }
+
+  /** The peer hears nothing of our packets: where we hear its own, or neither of us hears anything, the relay that we chose is to blame. */
+  toldUnheard(slot: PeerSlot, now: Millis): readonly NodeEffect[] {
+    const peer = this.#peers.get(slot);
+    if (peer === undefined) return [];
+    const isOurs = peer.dropping.isTelling(now) || now - peer.heardInTunnelAt < HEARD_LATELY;
+    return isOurs ? this.relayDrops(slot, now) : this.unheard(slot, now);
+  }
+
+  /** Packets do not get through by the relay in use: others are tried first from now on. */
+  relayDrops(slot: PeerSlot, now: Millis): readonly NodeEffect[] {
+    const peer = this.#peers.get(slot);
+    const used = peer?.path.state.name === "relayed" ? peer.path.state.path.candidate : undefined;
+    if (peer === undefined || used?.type !== "relay" || peer.path.relays.every((relay) => relay === used.relay)) return [];
+    if (!peer.dropping.blame(used.relay, now)) return [];
+    this.#counters.count("path.relayDrops");
+    return this.#offerRelays(slot, now);
   }
 
   #hasRelay(besides: Peer): boolean {

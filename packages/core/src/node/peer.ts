@@ -8,6 +8,7 @@ import type { TrafficStamps } from "../session/session-event.ts";
 import type { Millis } from "../time/millis.ts";
 import type { TokenBucket } from "../time/token-bucket.ts";
 import type { CandidateLog } from "./candidate-log.ts";
+import type { DroppingRelays } from "./dropping-relays.ts";
 import type { Mapping, Sighting } from "./observed-endpoints.ts";
 
 /** One peer, for as long as it is a member. */
@@ -21,11 +22,15 @@ export interface Peer {
   homes: readonly NodeId[];
   /** It offers to relay. */
   isRelay: boolean;
+  /** Of the relays between us. */
+  readonly dropping: DroppingRelays;
   /** A handshake message that found no path; it leaves when there is one. Only the latest is worth sending. */
   heldHandshake: Uint8Array | undefined;
   /** Of its last PONG. */
   boot: BootId | undefined;
   unansweredAt: Millis | undefined;
+  /** When the last of its packets came that was authentic, as far as the engine's stamps were read. */
+  heardInTunnelAt: Millis;
   /** PINGs to it and to whatever is said to be it. */
   readonly probeBudget: TokenBucket;
   readonly offerBudget: TokenBucket;

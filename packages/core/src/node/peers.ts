@@ -17,7 +17,7 @@ import type { NodeEffect } from "./node-effect.ts";
 import type { PeerStamps } from "./node-event.ts";
 import { type KnownPeer, type OuterPlace, type Peer, type Pong, type PublishedPlace, type Surroundings, unansweredAt } from "./peer.ts";
 import { PeerPaths } from "./peer-paths.ts";
-import { pathOf } from "./peer-state.ts";
+import { isUnheardInTunnel, pathOf } from "./peer-state.ts";
 import { SlotTable } from "./slot-table.ts";
 
 export interface PeersOptions {
@@ -193,8 +193,16 @@ export class Peers {
   traffic(peers: readonly PeerStamps[], now: Millis): readonly NodeEffect[] {
     return peers.flatMap(({ slot, stamps }) => {
       const peer = this.#paths.get(slot);
-      if (peer !== undefined) peer.unansweredAt = unansweredAt(peer.unansweredAt, stamps);
-      return [...this.#paths.step(slot, { type: "traffic", ...stamps }, now), ...this.#session({ type: "traffic", slot, stamps }, now)];
+      if (peer !== undefined) {
+        peer.unansweredAt = unansweredAt(peer.unansweredAt, stamps);
+        peer.heardInTunnelAt = stamps.authenticatedReceivedAt;
+      }
+      const dropped = isUnheardInTunnel(peer, now) ? this.#paths.unheard(slot, now) : [];
+      return [
+        ...dropped,
+        ...this.#paths.step(slot, { type: "traffic", ...stamps }, now),
+        ...this.#session({ type: "traffic", slot, stamps }, now),
+      ];
     });
   }
 
@@ -263,7 +271,7 @@ export class Peers {
 
   #pinged(
     peer: Peer,
-    { slot, boot, pong }: Outcome<"ping">,
+    { slot, boot, purpose, pong }: Outcome<"ping">,
     { from, candidate }: { readonly from: Arrival["from"]; readonly candidate: Candidate },
     now: Millis,
   ): readonly NodeEffect[] {
@@ -271,10 +279,11 @@ export class Peers {
     const back = this.#paths.ways.back(from);
     // Our own question goes out first: whoever gets the answer may send at once by us as a relay, and we must have heard it by then.
     const heard = this.#isFromBeforeGoodbye(peer, boot) ? [] : this.#paths.step(slot, { type: "heard", from: candidate }, now);
+    const dropped = purpose === "unheard" ? this.#paths.toldUnheard(slot, now) : [];
     const isAsked = heard.some(({ type }) => type === "send-datagram");
     const isKnown = peer.boot === undefined || peer.boot === boot;
     const ask = isKnown || isAsked ? [] : this.#paths.ping(slot, candidate, { purpose: "triggered", now });
-    return [...reached, ...heard, ...(back === undefined ? [] : this.#paths.send(back, pong, now)), ...ask];
+    return [...reached, ...heard, ...dropped, ...(back === undefined ? [] : this.#paths.send(back, pong, now)), ...ask];
   }
 
   #ponged(peer: Peer, { slot, boot, rtt, observed }: Outcome<"pong">, candidate: Candidate, now: Millis): readonly NodeEffect[] {
@@ -334,6 +343,8 @@ export class Peers {
   #perform(effect: SessionEffect, now: Millis): readonly NodeEffect[] {
     switch (effect.type) {
       case "install-session":
+        this.#paths.get(effect.session.slot)?.dropping.handshakeDone();
+        return [effect];
       case "drop-session":
       case "send-keepalive":
         return [effect];
@@ -366,8 +377,12 @@ export class Peers {
     if (peer === undefined) return [];
     const { state } = peer.path;
     switch (state.name) {
+      case "relayed": {
+        const { candidate } = state.path;
+        const isDropped = candidate.type === "relay" && peer.dropping.handshakeSent(candidate.relay);
+        return [...(isDropped ? this.#paths.relayDrops(slot, now) : []), ...this.#paths.sendAll(slot, peer.used, bytes, now)];
+      }
       case "direct":
-      case "relayed":
       case "suspect":
         return this.#paths.sendAll(slot, peer.used, bytes, now);
       case "probing":

@@ -39,7 +39,7 @@ test("a PING is answered, and the PONG tells round trip and reflexive address", 
   const [a, b] = [start("a", 1, ["b"]), start("b", 2, ["c", "a"])];
   const [bootA, bootB] = [1, 2].map((seed) => formatHex(new SeededRandom(seed).bytes(8)));
   const answer = b.receive(straight(at(9, 4_000)), ping(a, 0, B, 100), { receivedAt: 110, now: 117.5 });
-  assert.deepEqual({ ...answer, pong: 0 }, { type: "ping", slot: 1, boot: bootA, pong: 0 });
+  assert.deepEqual({ ...answer, pong: 0 }, { type: "ping", slot: 1, boot: bootA, purpose: "discover", pong: 0 });
   // 27.5 ms between PING and PONG, of which the peer took 7.5 ms to come to it.
   const heard = a.receive(straight(B), pongOf(answer), { receivedAt: 127.5, now: 500 });
   assert.deepEqual(heard, { type: "pong", slot: 0, boot: bootB, rtt: 20, observed: at(9, 4_000) });

@@ -19,7 +19,7 @@ export type BootId = string;
 /** What a probe frame turned out to be. */
 export type ProbeOutcome =
   /** An authentic PING; `pong` is to be sent back to where it came from. */
-  | { readonly type: "ping"; readonly slot: Slot; readonly boot: BootId; readonly pong: Uint8Array }
+  | { readonly type: "ping"; readonly slot: Slot; readonly boot: BootId; readonly purpose: ProbePurpose; readonly pong: Uint8Array }
   /** The answer to a PING of ours, by the way we asked. */
   | { readonly type: "pong"; readonly slot: Slot; readonly boot: BootId; readonly rtt: Millis; readonly observed: Endpoint }
   /** What the exchange has no part in. */
@@ -135,8 +135,9 @@ export class ProbeExchange {
     if (body.value.type === "pong") return this.#match(peer, { from: from.candidate, boot, receivedAt: time.receivedAt }, body.value);
     if (body.value.type !== "ping") return { ...body.value, slot: peer.slot, boot };
     const delayMicros = Math.min(MAX_DELAY_MICROS, Math.max(0, Math.round((time.now - time.receivedAt) * 1_000)));
-    const pong = this.#seal(peer, { type: "pong", transaction: body.value.transaction, observed: from.endpoint, delayMicros });
-    return { type: "ping", slot: peer.slot, boot, pong };
+    const { transaction, purpose } = body.value;
+    const pong = this.#seal(peer, { type: "pong", transaction, observed: from.endpoint, delayMicros });
+    return { type: "ping", slot: peer.slot, boot, purpose, pong };
   }
 
   #match(

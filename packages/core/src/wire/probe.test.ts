@@ -25,6 +25,7 @@ const bodies: readonly ProbeBody[] = [
   { type: "ping", transaction: fill(8, 1), purpose: "discover" },
   { type: "ping", transaction: fill(8, 255), purpose: "triggered" },
   { type: "ping", transaction: fill(8, 0), purpose: "heartbeat" },
+  { type: "ping", transaction: fill(8, 3), purpose: "unheard" },
   { type: "pong", transaction: fill(8, 2), observed: { ip: "192.0.2.1" as Ip, port: 65_535 }, delayMicros: 0xffff_ffff },
   { type: "pong", transaction: fill(8, 3), observed: { ip: "2001:db8::1" as Ip, port: 1 }, delayMicros: 0 },
 ];
@@ -158,7 +159,7 @@ function decodeOffer(bytes: Uint8Array): ReturnType<typeof decodeProbeBody> | { 
 test("other types and purposes are refused", () => {
   for (const type of [0, 4, 255])
     assert.deepEqual(decodeProbeBody(fill(PROBE_BODY_BYTES, 0).fill(type, 0, 1)), { ok: false, fault: "unknown-kind" });
-  for (const purpose of [3, 255])
+  for (const purpose of [4, 255])
     assert.deepEqual(decodeProbeBody(fill(PROBE_BODY_BYTES, 0).fill(1, 0, 1).fill(purpose, 9, 10)), { ok: false, fault: "out-of-range" });
 });
 

@@ -33,8 +33,9 @@ export interface ProbeHeader {
   readonly counter: bigint;
 }
 
-export type ProbePurpose = "discover" | "triggered" | "heartbeat";
-const PURPOSES: readonly ProbePurpose[] = ["discover", "triggered", "heartbeat"];
+/** `unheard`: probes pass between us, and packets of yours do not. */
+export type ProbePurpose = "discover" | "triggered" | "heartbeat" | "unheard";
+const PURPOSES: readonly ProbePurpose[] = ["discover", "triggered", "heartbeat", "unheard"];
 
 export type ProbeBody =
   | { readonly type: "ping"; readonly transaction: Uint8Array; readonly purpose: ProbePurpose }
