@@ -12,7 +12,7 @@ import { Trust } from "../membership/trust.ts";
 import { isUsableCandidate } from "../path/candidate.ts";
 import type { ControlEvent, ControlQueries } from "../ports/control-plane.ts";
 import type { HostView } from "../ports/host-network.ts";
-import { type EndpointRecord, NOWHERE, signEndpointRecord } from "../records/endpoint-record.ts";
+import type { EndpointRecord } from "../records/endpoint-record.ts";
 import { RecordOpener, type SignedRecord } from "../records/record.ts";
 import { RecordSet } from "../records/record-set.ts";
 import { compileTable } from "../routing/compile-table.ts";
@@ -30,7 +30,7 @@ import { netcheckView } from "./netcheck-view.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { NodeEvent } from "./node-event.ts";
 import { CutOff, linksThroughTunnel } from "./overlay-links.ts";
-import { EndpointPublisher, type OwnEndpoints, type OwnPlace, ownEndpoints, placeOf, samePlace } from "./own-endpoints.ts";
+import { OwnRecord } from "./own-record.ts";
 import { Peers } from "./peers.ts";
 import { encodeRecords, type NodeSnapshot } from "./snapshot.ts";
 import { type NodeDevice, routesView, statusView, type ViewParts, type ViewSources } from "./views.ts";
@@ -79,10 +79,9 @@ export class MeshNode {
   readonly #commands: CommandDesk;
   readonly #cutOff = new CutOff();
   readonly #farewell: Farewell;
-  readonly #publisher = new EndpointPublisher();
+  readonly #ownRecord: OwnRecord;
   readonly #links = new Map<NodeId, Endpoint>();
   #snapshot: NodeSnapshot;
-  #host: HostView;
   /** Decided at the start: a route that appears later must not take the mesh's IPv4 away and send its packets out in clear. */
   readonly #isIpv4Usable: boolean;
   /** The number whose addresses the tunnel was last planned with. */
@@ -102,7 +101,6 @@ export class MeshNode {
     this.#root = root;
     this.#device = options.device;
     this.#snapshot = snapshot;
-    this.#host = options.host;
     const opener = new RecordOpener(crypto);
     const statement = opener.open(snapshot.statement);
     if (!statement.ok || statement.value.content.type !== "network") throw new TypeError("the snapshot holds no network statement");
@@ -120,9 +118,22 @@ export class MeshNode {
       counters: this.#counters,
       plan: this.trust.plan,
       stampFloor: snapshot.stampsUntil,
-      ownEndpoints: () => this.#endpoints().udp,
+      ownEndpoints: () => this.#ownRecord.endpoints().udp,
       onPong: (pong) => this.#commands.answered(pong, this.#now),
       onReserve: (until) => this.#write({ stampsUntil: until }, () => this.#peers.stampsReserved(until, this.#now)),
+    });
+    this.#ownRecord = new OwnRecord({
+      self: this.id,
+      crypto,
+      key,
+      trust: this.trust,
+      book: this.#book,
+      peers: this.#peers,
+      host: options.host,
+      snapshot: () => this.#snapshot,
+      nextSequence: () => this.#nextSequence(),
+      commit: (change, then) => this.#write(change, then),
+      announce: (own) => this.#announce(own),
     });
     this.#isIpv4Usable = this.#collision() === undefined;
     const { trust } = this;
@@ -167,7 +178,7 @@ export class MeshNode {
 
   /** When a `timer` event is next needed; undefined: not before something else happens. */
   wakeAt(): Millis | undefined {
-    const lasting = this.#farewell.isBegun ? [] : [this.#peers.wakeAt(), this.#publisher.wakeAt()];
+    const lasting = this.#farewell.isBegun ? [] : [this.#peers.wakeAt(), this.#ownRecord.wakeAt()];
     return earliest(...lasting, this.#commands.wakeAt(), this.#cutOff.wakeAt(), this.#recordsWriteAt);
   }
 
@@ -208,8 +219,8 @@ export class MeshNode {
       case "started": {
         this.#startedWallAt = this.#wallNow();
         const written = this.#write({ tcpPort: event.tcpPort });
-        this.#resumePlace();
-        this.#publisher.want(this.#place());
+        this.#ownRecord.resume(this.#now);
+        this.#ownRecord.placeChanged(this.#now);
         return [
           ...written,
           { type: "set-handshake-key", publicKey: this.#crypto.agreementKeyOf(this.#key).publicKey },
@@ -232,9 +243,7 @@ export class MeshNode {
       case "persisted":
         return this.#writes.persisted(event.id);
       case "host": {
-        const isElsewhere = placeOf(event.host) !== placeOf(this.#host);
-        this.#host = event.host;
-        this.#publisher.want(this.#place());
+        const isElsewhere = this.#ownRecord.hostChanged(event.host, this.#now);
         return [this.#link(), ...(isElsewhere ? this.#peers.networkChanged(this.#now) : [])];
       }
       case "traffic":
@@ -289,9 +298,8 @@ export class MeshNode {
   #due(): readonly NodeEffect[] {
     const now = this.#now;
     const effects: NodeEffect[] = [];
-    if (this.#peers.takeMoved()) this.#publisher.want(this.#place());
-    const place = this.#farewell.isBegun ? undefined : this.#publisher.takeDue(now);
-    if (place !== undefined) effects.push(...this.#publishPlace(place));
+    if (this.#peers.takeMoved()) this.#ownRecord.placeChanged(now);
+    if (!this.#farewell.isBegun) effects.push(...this.#ownRecord.due(now));
     effects.push(...this.#commands.overdue(now));
     const isCutOff = this.#links.size === 0 && this.#book.membership.members.size > 1 && !this.#farewell.isBegun;
     if (this.#cutOff.isDue(isCutOff, now)) effects.push(...this.#dialThroughTunnel());
@@ -340,7 +348,7 @@ export class MeshNode {
     if (foreign !== undefined) {
       // Another copy of this node spoke, or this one lost its state: continue above what it said.
       this.#snapshot = { ...this.#snapshot, sequence: foreign.sequence };
-      this.#publisher.wantAgain(this.#place());
+      this.#ownRecord.wasReplaced(this.#now);
     }
     return effects;
   }
@@ -401,39 +409,13 @@ export class MeshNode {
     return linked.flatMap(({ node, endpoints }) => this.#targets.want(node, endpoints));
   }
 
-  #publishPlace(place: OwnPlace): readonly NodeEffect[] {
-    if (!this.#book.membership.members.has(this.id)) return [];
-    const sequence = this.#nextSequence();
-    const record = signEndpointRecord(this.#crypto, this.#key, { network: this.trust.network, sequence, ...place, isStopped: false });
-    // Told when the sequence is durable: a sequence used twice would leave two records nobody could order.
-    return this.#write({ sequence }, () => this.#announce([record]));
-  }
-
   #nextSequence(): number {
     return Math.max(this.#snapshot.sequence + 1, Math.floor(this.#wallNow()));
   }
 
-  #place(): OwnPlace {
-    const place = this.#peers.place(this.#now);
-    return { ...this.#endpoints(), ...place, isRelay: place.isReachable && this.#snapshot.relayLimit > 0 };
-  }
-
-  /** Where others believe us, if we are still there: as reachable as before, and nothing new to say yet. */
-  #resumePlace(): void {
-    const known = this.#book.set.endpointRecords().find(({ node }) => node === this.id);
-    const here = { ...NOWHERE, ...this.#endpoints() };
-    if (known === undefined || known.isStopped || !samePlace({ ...NOWHERE, udp: known.udp, tcp: known.tcp }, here)) return;
-    if (known.isReachable) this.#peers.assumeReachable();
-    this.#publisher.resume(known, this.#now);
-  }
-
-  #endpoints(): OwnEndpoints {
-    return ownEndpoints(this.trust.plan, this.#host, { udp: this.#snapshot.udpPort, tcp: this.#snapshot.tcpPort });
-  }
-
   #reachableMembers(): readonly InviteMember[] {
     const others = this.#book.set.endpointRecords().filter(({ node }) => node !== this.id && this.#links.has(node));
-    const own = { node: this.id, endpoints: this.#endpoints().tcp };
+    const own = { node: this.id, endpoints: this.#ownRecord.endpoints().tcp };
     return [own, ...others.map(({ node, tcp }) => ({ node, endpoints: tcp }))].filter(({ endpoints }) => endpoints.length > 0);
   }
 
@@ -446,7 +428,7 @@ export class MeshNode {
   }
 
   #collision(): string | undefined {
-    return hostCollision(this.trust.plan.prefix4, this.#host);
+    return hostCollision(this.trust.plan.prefix4, this.#ownRecord.host);
   }
 
   // Durability
@@ -480,10 +462,10 @@ export class MeshNode {
       holdsRoot: this.#root !== undefined,
       snapshot: this.#snapshot,
       links: this.#links,
-      listen: this.#endpoints().tcp,
+      listen: this.#ownRecord.endpoints().tcp,
       startedWallAt: this.#startedWallAt,
       wallOffset: this.#wallOffset,
-      host: this.#host,
+      host: this.#ownRecord.host,
       endpointRecords: () => this.#book.set.endpointRecords(),
       isIpv4Usable: this.#isIpv4Usable,
       collision: this.#collision(),

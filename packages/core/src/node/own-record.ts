@@ -1,0 +1,103 @@
+import type { Crypto, SigningKey } from "../crypto/crypto.ts";
+import type { NodeId } from "../ids/node-id.ts";
+import type { RecordBook } from "../membership/record-book.ts";
+import type { Trust } from "../membership/trust.ts";
+import type { HostView } from "../ports/host-network.ts";
+import { NOWHERE, signEndpointRecord } from "../records/endpoint-record.ts";
+import type { Millis } from "../time/millis.ts";
+import type { NodeEffect } from "./node-effect.ts";
+import { EndpointPublisher, type OwnEndpoints, type OwnPlace, ownEndpoints, placeOf, samePlace } from "./own-endpoints.ts";
+import type { Peers } from "./peers.ts";
+import type { NodeSnapshot } from "./snapshot.ts";
+
+/** What a node's own record needs of the node around it. */
+export interface OwnRecordSurroundings {
+  readonly self: NodeId;
+  readonly crypto: Crypto;
+  readonly key: SigningKey;
+  readonly trust: Trust;
+  readonly book: RecordBook;
+  readonly peers: Pick<Peers, "place" | "assumeReachable">;
+  /** As this node starts. */
+  readonly host: HostView;
+  snapshot(): NodeSnapshot;
+  nextSequence(): number;
+  /** Writes this down; `then` runs when it is durable. */
+  commit(change: Pick<NodeSnapshot, "sequence">, then: () => readonly NodeEffect[]): readonly NodeEffect[];
+  /** Merges records of our own making and tells everyone. */
+  announce(records: readonly Uint8Array[]): readonly NodeEffect[];
+}
+
+/** Where this node is, and the endpoint record that tells the others: what stands in it, and when it is told anew. */
+export class OwnRecord {
+  readonly #node: OwnRecordSurroundings;
+  readonly #publisher = new EndpointPublisher();
+  #host: HostView;
+
+  constructor(node: OwnRecordSurroundings) {
+    this.#node = node;
+    this.#host = node.host;
+  }
+
+  get host(): HostView {
+    return this.#host;
+  }
+
+  /** Where this host can be reached by its own addresses. */
+  endpoints(): OwnEndpoints {
+    const { udpPort, tcpPort } = this.#node.snapshot();
+    return ownEndpoints(this.#node.trust.plan, this.#host, { udp: udpPort, tcp: tcpPort });
+  }
+
+  /** Where others believe us, if we are still there: as reachable as before, and nothing new to say yet. */
+  resume(now: Millis): void {
+    const { book, peers, self } = this.#node;
+    const known = book.set.endpointRecords().find(({ node }) => node === self);
+    const here = { ...NOWHERE, ...this.endpoints() };
+    if (known === undefined || known.isStopped || !samePlace({ ...NOWHERE, udp: known.udp, tcp: known.tcp }, here)) return;
+    if (known.isReachable) peers.assumeReachable();
+    this.#publisher.resume(known, now);
+  }
+
+  /** The host looks like this now. True when packets leave it, or come to it, otherwise than before. */
+  hostChanged(host: HostView, now: Millis): boolean {
+    const isElsewhere = placeOf(host) !== placeOf(this.#host);
+    this.#host = host;
+    this.placeChanged(now);
+    return isElsewhere;
+  }
+
+  /** There may be something to tell. */
+  placeChanged(now: Millis): void {
+    this.#publisher.want(this.#place(now));
+  }
+
+  /** Somebody holds a newer record in our name: ours is told again though nothing changed. */
+  wasReplaced(now: Millis): void {
+    this.#publisher.wantAgain(this.#place(now));
+  }
+
+  wakeAt(): Millis | undefined {
+    return this.#publisher.wakeAt();
+  }
+
+  /** Tells what is due to be told. */
+  due(now: Millis): readonly NodeEffect[] {
+    const place = this.#publisher.takeDue(now);
+    return place === undefined ? [] : this.#publish(place);
+  }
+
+  #publish(place: OwnPlace): readonly NodeEffect[] {
+    const { self, crypto, key, trust, book } = this.#node;
+    if (!book.membership.members.has(self)) return [];
+    const sequence = this.#node.nextSequence();
+    const record = signEndpointRecord(crypto, key, { network: trust.network, sequence, ...place, isStopped: false });
+    // Told when the sequence is durable: a sequence used twice would leave two records nobody could order.
+    return this.#node.commit({ sequence }, () => this.#node.announce([record]));
+  }
+
+  #place(now: Millis): OwnPlace {
+    const place = this.#node.peers.place(now);
+    return { ...this.endpoints(), ...place, isRelay: place.isReachable && this.#node.snapshot().relayLimit > 0 };
+  }
+}
