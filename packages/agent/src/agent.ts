@@ -8,7 +8,6 @@
  * It decides nothing: what happens goes into the node as events, and the node's effects are handed to the part that
  * performs them. See ARCHITECTURE.md for the ways through it.
  */
-import { type ApiHandlers, DEFAULT_INVITE_SECONDS, DEFAULT_INVITE_USES } from "@mesh/core/api";
 import { type AgentFiles, agentFiles, DEFAULT_NETWORK, type LaunchOrder } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import {
@@ -35,6 +34,7 @@ import {
 } from "@mesh/core/ports";
 import type { Logger } from "pino";
 import { openApiServer } from "./api/api-server.ts";
+import { type NodeCalls, nodeHandlers, unexpected } from "./api/node-handlers.ts";
 import { becomeMember } from "./become-member.ts";
 import { askToJoin } from "./control/ask-to-join.ts";
 import { openControlPlane } from "./control/control-plane.ts";
@@ -154,7 +154,7 @@ class Agent {
 
   async #start(): Promise<void> {
     const { order, clock, log, shutdown, files, store, channel } = this.#parts;
-    const api = await openApiServer({ socket: files.socket, handlers: this.#handlers(), clock, log });
+    const api = await openApiServer({ socket: files.socket, handlers: nodeHandlers(this.#calls()), clock, log });
     shutdown.add("api", () => api.close());
     shutdown.add("state directory", await holdStateDirectory(files.directory));
     // Closed before the socket: while that is held, nobody else can have begun to use the directory.
@@ -341,39 +341,17 @@ class Agent {
     channel.step(peer === undefined ? "no path to a member yet: it is looked for" : `${peer.name} answers: ${peer.path}`);
   }
 
-  #handlers(): ApiHandlers {
+  #calls(): NodeCalls {
     const { shutdown } = this.#parts;
     return {
-      status: async () => this.#view((node, sources) => node.status(sources)),
-      routes: async () => this.#view((node, sources) => node.routes(sources)),
-      invite: async ({ uses = DEFAULT_INVITE_USES, ttlSeconds = DEFAULT_INVITE_SECONDS }) => {
-        const result = await this.#command({ type: "invite", uses, ttl: seconds(ttlSeconds) });
-        if (result.type !== "invite") throw unexpected(result);
-        return result.invite;
-      },
-      ping: async ({ target }) => {
-        const result = await this.#command({ type: "ping", target });
-        if (result.type !== "ping") throw unexpected(result);
-        return result.ping;
-      },
-      why: async ({ target }) => this.#view((node, sources) => node.why(target, sources)),
-      netcheck: async () => {
-        await this.#command({ type: "ask-relays" });
-        return this.#view((node, sources) => node.netcheck(sources));
-      },
-      leave: async ({ force = false }) => {
-        const result = await this.#command({ type: "leave", isForced: force });
-        // It has decided to leave, and could not write that down: the next start is a member's again.
-        if (result.type === "failed" && result.error.code === "state/unwritable") void shutdown.fail(result.error);
-        if (result.type !== "leave") throw unexpected(result);
+      view: (read) => this.#view(read),
+      command: (command) => this.#command(command),
+      down: () => void shutdown.stop("mesh down"),
+      left: () => {
         this.#hasLeft = true;
         void shutdown.stop("mesh leave");
-        return result.leave;
       },
-      down: async () => {
-        void shutdown.stop("mesh down");
-        return {};
-      },
+      fail: (error) => void shutdown.fail(error),
     };
   }
 
@@ -484,10 +462,6 @@ function networkOf({ network }: LaunchOrder, invite: OpenedInvite | undefined): 
     { reason },
     { hint: `Leave out --network to join ${name}, or use an invite for ${network}.` },
   );
-}
-
-function unexpected(result: CommandResult): Error {
-  return result.type === "failed" ? result.error : new TypeError(`a result of type ${result.type}`);
 }
 
 function requireRoot({ process }: AgentOptions): void {
