@@ -3,7 +3,17 @@ import { accessSync, constants } from "node:fs";
 import { join } from "node:path";
 
 /** Something the tests or the demo want from the machine, beyond Node. */
-export type HostNeed = "engine" | "network" | "firewall" | "ping" | "throughput" | "capture" | "wireguard" | "service" | "shells";
+export type HostNeed =
+  | "engine"
+  | "network"
+  | "firewall"
+  | "ping"
+  | "throughput"
+  | "capture"
+  | "portmap"
+  | "wireguard"
+  | "service"
+  | "shells";
 
 interface HostTool {
   readonly need: HostNeed;
@@ -28,6 +38,12 @@ const TOOLS: readonly HostTool[] = [
   { need: "ping", commands: ["ping"], debianPackage: "iputils-ping", why: "pings through the tunnel" },
   { need: "throughput", commands: ["iperf3"], debianPackage: "iperf3", why: "measures throughput" },
   { need: "capture", commands: ["tcpdump"], debianPackage: "tcpdump", why: "keeps the packets of a failed test" },
+  {
+    need: "portmap",
+    commands: ["miniupnpd"],
+    debianPackage: "miniupnpd-nftables",
+    why: "makes a gateway of the lab map ports",
+  },
   {
     need: "wireguard",
     commands: ["wireguard-go"],

@@ -39,7 +39,7 @@ const e2eStep: Step = {
 const hostStep: Step = {
   name: "host",
   run: async () => {
-    await prepareHost(["engine", "network", "firewall", "ping", "throughput", "capture", "wireguard", "service", "shells"]);
+    await prepareHost(["engine", "network", "firewall", "ping", "throughput", "capture", "portmap", "wireguard", "service", "shells"]);
     return true;
   },
 };

@@ -66,6 +66,8 @@ const AGENT_ROOMS: Readonly<Record<string, Room>> = {
   data: agentRoom([], ["@mesh/datapath"]),
   // Settings of a link are files under /proc/sys.
   host: agentRoom(["node:child_process", "node:fs/promises", "node:os"]),
+  // Routers are asked by datagrams of their own protocols, and by HTTP for UPnP's.
+  nat: agentRoom(["node:dgram", "node:http"]),
   store: agentRoom([...FILES, "node:crypto"]),
   // A Unix socket is a file: it is claimed, given its mode and removed by name.
   api: agentRoom(["node:fs/promises", "node:http", "node:net", "node:stream", "node:stream/promises", "prom-client"]),

@@ -25,6 +25,7 @@ import { nodeCrypto, nodeRandom } from "@mesh/core/node-crypto";
 import {
   type Clock,
   type ControlPlane,
+  type Endpoint,
   type HostView,
   type Millis,
   parseEndpoint,
@@ -42,6 +43,7 @@ import { type DataPlane, openDataPlane } from "./data/data-plane.ts";
 import { holdStateDirectory } from "./host/holder.ts";
 import { hostName } from "./host/host-name.ts";
 import { type GuestNetwork, openHostNetwork } from "./host/host-network.ts";
+import { PortMapper } from "./nat/port-mapper.ts";
 import type { LaunchChannel } from "./runtime/launch-channel.ts";
 import { openLog } from "./runtime/log.ts";
 import { NodeDriver } from "./runtime/node-driver.ts";
@@ -120,6 +122,7 @@ interface Running {
   readonly control: ControlPlane;
   readonly host: GuestNetwork;
   readonly writes: LastingWrites;
+  readonly mapper: PortMapper | undefined;
 }
 
 class Agent {
@@ -190,6 +193,10 @@ class Agent {
     });
     shutdown.add("engine", () => data.close());
     const { tunName, udpPort, mtu, backend } = data.info;
+    const onMapped = (endpoints: readonly Endpoint[]): void => this.#started().driver.dispatch({ type: "port-mapped", endpoints });
+    const mapper =
+      order.noPortMap === true ? undefined : new PortMapper({ udpPort, clock, random, log: log.child({ part: "nat" }), onMapped });
+    shutdown.add("port mapper", () => mapper?.close());
     const view = await host.observe(tunName);
     const documents = before ?? (await this.#becomeMember(view, udpPort));
 
@@ -232,7 +239,7 @@ class Agent {
       busyResponse: encodeJoinResponse({ outcome: "refused", reason: "busy" }),
     });
     shutdown.add("control", () => control.close());
-    this.#running = { node, driver, data, control, host, writes };
+    this.#running = { node, driver, data, control, host, writes, mapper };
     shutdown.add("node", async () => {
       driver.dispatch({ type: "stopping", isWanted: !shutdown.hasFailed });
       // A goodbye waits for a write that may never come.
@@ -243,6 +250,7 @@ class Agent {
 
     driver.start();
     driver.dispatch({ type: "started", tcpPort: control.port });
+    mapper?.hostChanged(view);
     data.start({
       clock,
       onException: (exception) => {
@@ -256,6 +264,8 @@ class Agent {
       "host watch",
       host.watch(tunName, (changed) => {
         driver.dispatch({ type: "host", host: changed });
+        // After it: a host without addresses tells nothing, and that a mapping went with them is no news of its own.
+        mapper?.hostChanged(changed);
         control.networkChanged();
       }),
     );
@@ -367,11 +377,13 @@ class Agent {
   }
 
   #view<T>(read: (node: MeshNode, sources: ViewSources) => T): T {
-    const { node, data, host, writes } = this.#serving();
+    const { node, data, host, writes, mapper } = this.#serving();
     return read(node, {
       now: this.#parts.clock.now(),
       traffic: (slot) => data.traffic(slot),
       datapathCounters: data.counters(),
+      natCounters: mapper?.counters(),
+      portMapping: mapper?.view(),
       guard: host.guard(),
       unwritten: writes.trouble,
     });

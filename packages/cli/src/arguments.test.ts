@@ -41,6 +41,7 @@ const right: readonly (readonly [string, Command])[] = [
   ["report /tmp/../r.txt", { name: "report", ...target, redact: false, file: "/r.txt" }],
   ["completion bash", { name: "completion", shell: "bash", json: false }],
   ["completion fish --json", { name: "completion", shell: "fish", json: true }],
+  ["up --no-port-map", { name: "up", ...begin, order: { command: "up", stateRoot, noPortMap: true } }],
   ["up --backend twin", { name: "up", ...begin, order: { command: "up", stateRoot, backend: "twin" } }],
   ["invite", { name: "invite", ...target }],
   ["invite --uses 5 --ttl 1h30m", { name: "invite", ...target, uses: 5, ttlSeconds: 5_400 }],

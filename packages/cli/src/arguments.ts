@@ -274,7 +274,10 @@ class Flags {
     return { stateRoot: this.#stateRoot(), json: this.has("json"), ...present({ network: this.network() }) };
   }
 
-  startOptions(): Pick<LaunchOrder, "stateRoot" | "nodeName" | "tunName" | "backend" | "udpPort" | "listen" | "relayLimit" | "logLevel"> {
+  startOptions(): Pick<
+    LaunchOrder,
+    "stateRoot" | "nodeName" | "tunName" | "backend" | "udpPort" | "listen" | "relayLimit" | "noPortMap" | "logLevel"
+  > {
     const options = {
       nodeName: this.read("name", nameText) ?? this.read("node-name", nameText),
       tunName: this.read("tun", deviceName),
@@ -282,6 +285,7 @@ class Flags {
       udpPort: this.number("udp-port", portNumber),
       listen: this.read("listen", endpointText),
       relayLimit: this.#relayLimit(),
+      noPortMap: this.has("no-port-map") || undefined,
       logLevel: this.read("log-level", logLevel),
     };
     return { stateRoot: this.#stateRoot(), ...present(options) };

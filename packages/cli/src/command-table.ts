@@ -66,6 +66,7 @@ type StartFlag =
   | "listen"
   | "relay-limit"
   | "no-relay"
+  | "no-port-map"
   | "log-level"
   | "foreground";
 
@@ -87,6 +88,7 @@ const FLAGS: Readonly<Record<FlagName, FlagEntry>> = {
   listen: { value: "addr:port", summary: "where the TCP control plane listens (default: everywhere, random port)" },
   "relay-limit": { value: "Mbit/s", summary: `relayed for each member that needs it (default ${DEFAULT_RELAY_LIMIT}, then kept)` },
   "no-relay": { summary: "relay for nobody: the same as --relay-limit 0" },
+  "no-port-map": { summary: "ask no router for a port mapping" },
   backend: { value: "engine", choices: ["native", "twin"], summary: "native or twin (default native where it can be had; twin is slow)" },
   "log-level": { value: "level", choices: LOG_LEVELS, summary: LOG_LEVELS.join(", ") },
   foreground: { summary: "stay, and end the agent when this command is ended" },
@@ -105,7 +107,18 @@ const FLAGS: Readonly<Record<FlagName, FlagEntry>> = {
 };
 
 const COMMON: readonly CommonFlag[] = ["network", "state", "json", "help"];
-const UP: readonly StartFlag[] = ["tun", "backend", "udp-port", "listen", "relay-limit", "no-relay", "log-level", "foreground", ...COMMON];
+const UP: readonly StartFlag[] = [
+  "tun",
+  "backend",
+  "udp-port",
+  "listen",
+  "relay-limit",
+  "no-relay",
+  "no-port-map",
+  "log-level",
+  "foreground",
+  ...COMMON,
+];
 /** A node gets its name with its number, when it becomes a member. */
 const START: readonly StartFlag[] = ["name", "node-name", ...UP];
 

@@ -56,7 +56,7 @@ const IPV6_LINKS = [
 /** For a link of another kind iproute2 prints an empty object. */
 const TUNNELS = [{}, { ifname: "mesh0" }, { ifname: "mesh1" }];
 const IPV6_ROUTES = [
-  { type: "unicast", dst: "default", gateway: "fe80::99", dev: "eth0", flags: [] },
+  { type: "unicast", dst: "default", gateway: "fe80::99", dev: "eth0", metric: 1_024, flags: [] },
   { type: "unicast", dst: "2001:db8::/64", dev: "eth0", flags: [] },
   { type: "unicast", dst: "fe80::/64", dev: "eth0", flags: [] },
   { type: "unreachable", dst: "fd09::/48", dev: "lo", flags: [] },
@@ -104,6 +104,14 @@ describe("observeHost", () => {
         "fd09::/48 lo",
         "10.8.0.0/16 ppp0",
       ],
+    );
+  });
+
+  test("of a default route it says which router it leads to, of others not", async () => {
+    const { routes } = await observe(true);
+    assert.deepEqual(
+      routes.flatMap(({ device, gateway, metric }) => (gateway === undefined ? [] : [`${gateway} ${device} ${metric}`])),
+      ["192.0.2.1 eth0 undefined", "fe80::99 eth0 1024"],
     );
   });
 

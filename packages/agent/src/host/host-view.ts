@@ -67,8 +67,17 @@ function hostRoutes(route: ShownRoute, family: 4 | 6): readonly HostRoute[] {
   if (route.type === "blackhole" || route.type === "unreachable" || route.type === "prohibit")
     return prefix.length === 0 ? [] : [{ device: "lo", prefix }];
   if (route.type !== undefined && route.type !== "unicast") return [];
-  const devices = route.nexthops === undefined ? [route.dev] : route.nexthops.map((hop) => hop.dev);
-  return devices.flatMap((device) => (device === undefined || device === "lo" ? [] : [{ device, prefix }]));
+  const hops = route.nexthops ?? [route];
+  return hops.flatMap(({ dev: device, gateway }) => {
+    if (device === undefined || device === "lo") return [];
+    return [{ device, prefix, ...(prefix.length === 0 && router(gateway, route.metric)) }];
+  });
+}
+
+/** Which router a default route leads to decides where packets leave; of other routes only their prefix matters. */
+function router(shown: string | undefined, metric = 0): Pick<HostRoute, "gateway" | "metric"> {
+  const gateway = parseIp(shown ?? "");
+  return { ...(gateway !== undefined && { gateway }), ...(metric !== 0 && { metric }) };
 }
 
 function covers(outer: Prefix, inner: Prefix): boolean {

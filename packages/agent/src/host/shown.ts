@@ -30,7 +30,9 @@ export interface ShownRoute {
   /** Name from rt_protos, or its number when it has none. */
   readonly protocol?: string;
   readonly prefsrc?: string;
-  readonly nexthops?: readonly { readonly dev?: string }[];
+  readonly gateway?: string;
+  readonly metric?: number;
+  readonly nexthops?: readonly { readonly dev?: string; readonly gateway?: string }[];
 }
 
 /** A rule as `ip -json -N rule show` prints it; only what is read here. */

@@ -109,6 +109,12 @@ health: phone has not answered for 4 m (mesh why phone)
   );
 });
 
+test("what routers map stands behind the tunnel's port", () => {
+  const mapped = ["203.0.113.7:51820", "100.64.0.9:51820"];
+  const view: StatusView = { ...status, self: { ...status.self, mapped } };
+  assert.match(renderStatus(view, plain), /udp 51820 mapped 203\.0\.113\.7:51820, 100\.64\.0\.9:51820 {3}engine native/);
+});
+
 test("status of a node that is alone, has no IPv4, runs the slow engine and started yesterday", () => {
   const { address4: _, ...withoutIpv4 } = status.self;
   const view: StatusView = {

@@ -18,10 +18,11 @@ function renderSelf({ network, self, tunnel, control }: StatusView, { now, paint
   const home = [self.name, self.address4 ?? "no IPv4 address", self.address6, ` since ${formatInstant(self.startedAt, now)}`, ` ${role}`];
   const engine = tunnel.backend === "native" ? tunnel.backend : paint.yellow(`${tunnel.backend} (slow)`);
   const listen = control.listen.length === 0 ? "nowhere" : control.listen.join(", ");
+  const mapped = self.mapped === undefined ? "" : ` mapped ${self.mapped.join(", ")}`;
   const links = `${control.links} ${control.links === 1 ? "link" : "links"}`;
   return [
     `${label(network.name)}  ${home.join("  ")}`,
-    `${label("tunnel")}  ${tunnel.device}  mtu ${tunnel.mtu}  udp ${tunnel.udpPort}   engine ${engine}   control ${listen}, ${links}`,
+    `${label("tunnel")}  ${tunnel.device}  mtu ${tunnel.mtu}  udp ${tunnel.udpPort}${mapped}   engine ${engine}   control ${listen}, ${links}`,
   ].join("\n");
 }
 

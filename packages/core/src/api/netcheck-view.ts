@@ -70,7 +70,7 @@ export interface RelayView {
 }
 
 export interface PortMappingView {
-  /** `pcp`, `nat-pmp`, `upnp`. */
+  /** `pcp`, `nat-pmp`, `upnp`; of a router that maps nothing, those that it was asked by. */
   readonly protocol: string;
   /** Where the router lets others in. */
   readonly endpoint?: string;

@@ -19,7 +19,17 @@ const address = { address4: "10.77.2.1", address6: "fd00:0:0:2::1", subnet4: "10
 const status: StatusView = {
   version: 1,
   network: { name: "home", id: "ab", prefix4: "10.77.0.0/16", prefix6: "fd00::/48" },
-  self: { name: "a", id: "aa", number: 2, role: "admin", holdsRoot: true, seenAs: [], startedAt: 1, ...address },
+  self: {
+    name: "a",
+    id: "aa",
+    number: 2,
+    role: "admin",
+    holdsRoot: true,
+    seenAs: [],
+    mapped: ["203.0.113.7:5000"],
+    startedAt: 1,
+    ...address,
+  },
   tunnel: { device: "mesh0", mtu: 1_420, udpPort: 51_820, backend: "native" },
   control: { listen: ["192.0.2.1:443"], links: 1 },
   peers: [

@@ -40,6 +40,8 @@ export interface SelfView {
   readonly subnet6: string;
   /** Where peers see this node's datagrams come from, `ip:port`: its reflexive addresses (RFC 4787). */
   readonly seenAs: readonly string[];
+  /** Endpoints that routers lead to the tunnel's UDP port, `ip:port`. Absent: none. */
+  readonly mapped?: readonly string[];
   readonly startedAt: number;
 }
 
@@ -199,6 +201,7 @@ export const selfShape: Shape<SelfView> = openObject({
   subnet4: text,
   subnet6: text,
   seenAs: list(text),
+  mapped: optional(list(text)),
   startedAt: number,
 });
 

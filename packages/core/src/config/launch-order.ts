@@ -39,6 +39,8 @@ export const launchOrder: Shape<LaunchOrder> = object({
   listen: optional(endpointText),
   /** Mbit/s for each member; default: as before, at first 100. */
   relayLimit: optional(relayLimit),
+  /** Routers are asked for no port mapping. */
+  noPortMap: optional(flag),
   logLevel: optional(logLevel),
   /** Log lines go to standard error too. */
   foreground: optional(flag),
@@ -57,6 +59,7 @@ export interface LaunchOrder {
   readonly udpPort?: number;
   readonly listen?: string;
   readonly relayLimit?: number;
+  readonly noPortMap?: boolean;
   readonly logLevel?: LogLevel;
   readonly foreground?: boolean;
 }

@@ -119,6 +119,7 @@ export class MeshNode {
       plan: this.trust.plan,
       stampFloor: snapshot.stampsUntil,
       ownEndpoints: () => this.#ownRecord.endpoints().udp,
+      mappedEndpoints: () => this.#ownRecord.mappedEndpoints(),
       onPong: (pong) => this.#commands.answered(pong, this.#now),
       onReserve: (until) => this.#write({ stampsUntil: until }, () => this.#peers.stampsReserved(until, this.#now)),
     });
@@ -245,6 +246,10 @@ export class MeshNode {
       case "host": {
         const isElsewhere = this.#ownRecord.hostChanged(event.host, this.#now);
         return [this.#link(), ...(isElsewhere ? this.#peers.networkChanged(this.#now) : [])];
+      }
+      case "port-mapped": {
+        const hasLost = this.#ownRecord.portMapped(event.endpoints, this.#now);
+        return hasLost && !this.#farewell.isBegun ? this.#peers.networkChanged(this.#now) : [];
       }
       case "traffic":
         return this.#farewell.isBegun ? [] : this.#peers.traffic(event.peers, this.#now);
@@ -463,6 +468,7 @@ export class MeshNode {
       snapshot: this.#snapshot,
       links: this.#links,
       listen: this.#ownRecord.endpoints().tcp,
+      mapped: this.#ownRecord.mapped,
       startedWallAt: this.#startedWallAt,
       wallOffset: this.#wallOffset,
       host: this.#ownRecord.host,

@@ -30,6 +30,7 @@ export function netcheckView(parts: ViewParts, sources: ViewSources): NetcheckVi
     reachable: around.isReachable,
     ipv6: ipv6View(parts, lately),
     homes: around.homes.map((home) => relayView(parts, home)),
+    ...(sources.portMapping !== undefined && { portMapping: sources.portMapping }),
     relays: views.toSorted((a, b) => (a.rttMs ?? Number.POSITIVE_INFINITY) - (b.rttMs ?? Number.POSITIVE_INFINITY)),
     health: healthOf(parts, sources),
   };

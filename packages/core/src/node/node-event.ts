@@ -1,3 +1,4 @@
+import type { Endpoint } from "../address/endpoint.ts";
 import type { ControlEvent } from "../ports/control-plane.ts";
 import type { NodeException, PeerSlot } from "../ports/datapath.ts";
 import type { HostView } from "../ports/host-network.ts";
@@ -20,6 +21,8 @@ export type NodeEvent =
   | { readonly type: "persisted"; readonly id: number }
   /** The host's addresses or routes changed. */
   | { readonly type: "host"; readonly host: HostView }
+  /** Routers lead these endpoints to the tunnel's UDP port now: all that there are; empty: none any more. */
+  | { readonly type: "port-mapped"; readonly endpoints: readonly Endpoint[] }
   /** Stamps of peers with traffic since the last time, about twice a second. */
   | { readonly type: "traffic"; readonly peers: readonly PeerStamps[] }
   | { readonly type: "command"; readonly id: CommandId; readonly command: NodeCommand }

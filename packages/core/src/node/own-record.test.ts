@@ -108,6 +108,28 @@ test("after a start at the same place nothing is told, and what was proven of it
   }
 });
 
+test("what routers map and others would try is for the record; of the host's own addresses it is none", () => {
+  const { record } = new Scene();
+  record.hostChanged(host(HOME, "2001:db8::5"), 0);
+  const hole = endpoint("2001:db8::5", 5_000);
+  const mapped = [endpoint("203.0.113.7", 40_000), endpoint("100.64.3.4", 40_001)];
+  const useless = [endpoint("203.0.113.7", 53), endpoint("127.0.0.1", 5_000), endpoint("10.77.2.1", 5_000)];
+  record.portMapped([hole, ...mapped, ...useless], 0);
+  assert.deepEqual(record.mappedEndpoints(), mapped);
+  assert.deepEqual(record.mapped, [hole, ...mapped, ...useless], "for people all of it");
+  assert.deepEqual(record.endpoints().udp, [endpoint(HOME, 5_000), hole]);
+});
+
+test("something is mapped no more when an endpoint is gone, not when one came", () => {
+  const { record } = new Scene();
+  const [one, other] = [endpoint("203.0.113.7", 40_000), endpoint("203.0.113.7", 40_001)];
+  const changes = [[one], [{ ...one }, other], [other], [one], []];
+  assert.deepEqual(
+    changes.map((mapped) => record.portMapped(mapped, 0)),
+    [false, false, true, true, true],
+  );
+});
+
 test("who is no member tells nothing", () => {
   const { record, told } = new Scene(null);
   record.placeChanged(0);

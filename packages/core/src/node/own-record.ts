@@ -1,7 +1,9 @@
+import { type Endpoint, sameEndpoint } from "../address/endpoint.ts";
 import type { Crypto, SigningKey } from "../crypto/crypto.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { RecordBook } from "../membership/record-book.ts";
 import type { Trust } from "../membership/trust.ts";
+import { isUsableCandidate } from "../path/candidate.ts";
 import type { HostView } from "../ports/host-network.ts";
 import { NOWHERE, signEndpointRecord } from "../records/endpoint-record.ts";
 import type { Millis } from "../time/millis.ts";
@@ -33,6 +35,7 @@ export class OwnRecord {
   readonly #node: OwnRecordSurroundings;
   readonly #publisher = new EndpointPublisher();
   #host: HostView;
+  #mapped: readonly Endpoint[] = [];
 
   constructor(node: OwnRecordSurroundings) {
     this.#node = node;
@@ -43,10 +46,23 @@ export class OwnRecord {
     return this.#host;
   }
 
+  /** What routers lead to the tunnel's UDP port, by their word. */
+  get mapped(): readonly Endpoint[] {
+    return this.#mapped;
+  }
+
   /** Where this host can be reached by its own addresses. */
   endpoints(): OwnEndpoints {
     const { udpPort, tcpPort } = this.#node.snapshot();
     return ownEndpoints(this.#node.trust.plan, this.#host, { udp: udpPort, tcp: tcpPort });
+  }
+
+  /** Of what routers map, that which others would try. A hole in a firewall for IPv6 leads to an address of this host's own. */
+  mappedEndpoints(): readonly Endpoint[] {
+    const own = this.endpoints().udp;
+    return this.#mapped.filter(
+      (endpoint) => isUsableCandidate(this.#node.trust.plan, endpoint) && !own.some((one) => sameEndpoint(one, endpoint)),
+    );
   }
 
   /** Where others believe us, if we are still there: as reachable as before, and nothing new to say yet. */
@@ -65,6 +81,14 @@ export class OwnRecord {
     this.#host = host;
     this.placeChanged(now);
     return isElsewhere;
+  }
+
+  /** Routers map all of this now, and nothing else. True when something is mapped no more: who came in by it cannot any longer. */
+  portMapped(mapped: readonly Endpoint[], now: Millis): boolean {
+    const hasLost = this.#mapped.some((old) => !mapped.some((endpoint) => sameEndpoint(old, endpoint)));
+    this.#mapped = mapped;
+    this.placeChanged(now);
+    return hasLost;
   }
 
   /** There may be something to tell. */

@@ -1,4 +1,4 @@
-import type { Endpoint } from "../address/endpoint.ts";
+import { type Endpoint, sameEndpoint } from "../address/endpoint.ts";
 import type { Way } from "../address/way.ts";
 import type { Random } from "../crypto/crypto.ts";
 import type { NodeId } from "../ids/node-id.ts";
@@ -7,6 +7,7 @@ import { NEW_PATH, type PathEffect, type PathEvent, pathWakeAt } from "../path/p
 import type { ProbeExchange } from "../path/probe-exchange.ts";
 import { stepPath } from "../path/step-path.ts";
 import type { PeerSlot, RelayMember } from "../ports/datapath.ts";
+import { MAX_REFLEXIVE } from "../records/endpoint-record.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 import { TokenBucket } from "../time/token-bucket.ts";
 import { earliest } from "../time/wake.ts";
@@ -31,6 +32,9 @@ const ALL_PROBES = { burst: 600, perSecond: 300 };
 
 /** An end that only receives sends a keepalive every 10 s. */
 const HEARD_LATELY: Millis = seconds(11);
+/** Of the reflexive endpoints: one for each family of addresses is what routers have to give. */
+const MAX_MAPPED = MAX_REFLEXIVE / 2;
+
 /** Between failed peers that are tried again when our network changed: with 8 addresses and 5 rounds each, within the budget of all. */
 const RETRY_SPACING: Millis = 150;
 
@@ -43,6 +47,7 @@ export class PeerPaths {
   readonly #counters: Counters;
   readonly #probes: ProbeExchange;
   readonly #ownEndpoints: () => readonly Endpoint[];
+  readonly #mappedEndpoints: () => readonly Endpoint[];
   readonly #peers = new Map<PeerSlot, Peer>();
   readonly #slots: SlotTable;
   readonly #rendezvous: Rendezvous;
@@ -60,11 +65,14 @@ export class PeerPaths {
     readonly slots: SlotTable;
     /** Where this host can be found by its own addresses. */
     readonly ownEndpoints: () => readonly Endpoint[];
+    /** Where routers let others in, by their word. */
+    readonly mappedEndpoints: () => readonly Endpoint[];
   }) {
     this.#counters = options.counters;
     this.#probes = options.probes;
     this.#slots = options.slots;
     this.#ownEndpoints = options.ownEndpoints;
+    this.#mappedEndpoints = options.mappedEndpoints;
     this.#rendezvous = new Rendezvous(options.random);
   }
 
@@ -132,8 +140,18 @@ export class PeerPaths {
 
   /** What others should know of how to reach this node, beside its own addresses. */
   place(now: Millis): OuterPlace {
-    const reflexive = this.#observed.reflexive(this.#ownEndpoints(), now);
+    const reflexive = this.#reflexive(this.#ownEndpoints(), now);
     return { reflexive, isReachable: this.#unasked.isReachable, homes: this.#rendezvous.homes };
+  }
+
+  /**
+   * Where a NAT lets others in. A router that maps knows its own port; but its word may be wrong or outdated, so that it takes no more
+   * than half of the room from what peers see, and such a place is knocked at as carefully as any NAT.
+   */
+  #reflexive(own: readonly Endpoint[], now: Millis): readonly Endpoint[] {
+    const mapped = this.#mappedEndpoints().slice(0, MAX_MAPPED);
+    const seen = this.#observed.reflexive(own, now).filter((endpoint) => !mapped.some((one) => sameEndpoint(one, endpoint)));
+    return [...mapped, ...seen].slice(0, MAX_REFLEXIVE);
   }
 
   surroundings(now: Millis): Surroundings {
@@ -400,7 +418,7 @@ export class PeerPaths {
     const way = this.ways.wayOf(slot, by);
     if (way === undefined || !this.#affords(slot, true, now)) return [];
     const all = this.#ownEndpoints();
-    const reflexive = this.#observed.reflexive(all, now);
+    const reflexive = this.#reflexive(all, now);
     const own = all.slice(0, MAX_OFFERED - reflexive.length);
     const bytes = this.#probes.frame(slot, { type: "offer", own, reflexive, isAnswer });
     return bytes === undefined ? [] : this.send(way, bytes, now);

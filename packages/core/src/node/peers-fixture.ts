@@ -81,6 +81,8 @@ export class PeersWorld {
   readonly counters: Counters = new Counters();
   readonly peers: Peers;
   own: readonly Endpoint[] = [OWN];
+  /** By routers. */
+  mapped: readonly Endpoint[] = [];
   now: Millis = 1_000;
 
   constructor(others: readonly FarPeer[]) {
@@ -92,6 +94,7 @@ export class PeersWorld {
       plan,
       stampFloor: 0,
       ownEndpoints: () => this.own,
+      mappedEndpoints: () => this.mapped,
       onPong: () => [],
       onReserve: (until) => this.peers.stampsReserved(until, this.now),
     });

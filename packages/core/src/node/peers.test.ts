@@ -251,6 +251,17 @@ describe("where others find us", () => {
     assert.deepEqual(reflexive(world), [PUBLIC], "two that agree");
   });
 
+  test("what routers map is told first, once, and leaves half of the room to what members see", () => {
+    const world = new PeersWorld([x, y]);
+    world.find(x);
+    world.find(y);
+    const mapped = [1, 2, 3, 4, 5].map((last) => at(`198.18.0.${last}`, 40_000));
+    world.mapped = mapped;
+    assert.deepEqual(reflexive(world), [...mapped.slice(0, 2), PUBLIC]);
+    world.mapped = [PUBLIC];
+    assert.deepEqual(reflexive(world), [PUBLIC], "seen as it is mapped");
+  });
+
   test("it is told when a word is another one, and forgotten when our network changes or the peer is gone", () => {
     const world = new PeersWorld([x, y]);
     world.peers.takeMoved();

@@ -30,6 +30,8 @@ export interface PeersOptions {
   readonly stampFloor: Millis;
   /** Where this host can be found by its own addresses. */
   readonly ownEndpoints: () => readonly Endpoint[];
+  /** Where routers let others in, by their word. */
+  readonly mappedEndpoints: () => readonly Endpoint[];
   readonly onPong: (pong: Pong) => readonly NodeEffect[];
   /** Makes this ceiling of handshake stamps durable, then calls {@link Peers.stampsReserved}. */
   readonly onReserve: (until: Millis) => readonly NodeEffect[];

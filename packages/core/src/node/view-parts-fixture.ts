@@ -64,6 +64,7 @@ export function partsOf(
     snapshot: { udpPort: 51_820 } as ViewParts["snapshot"],
     links: new Map(),
     listen: [at("192.168.1.2:4001")],
+    mapped: [],
     startedWallAt: 1,
     wallOffset: WALL_OFFSET,
     isIpv4Usable: true,

@@ -66,6 +66,7 @@ function parts(state: PathState): ViewParts {
     },
     links: new Map(),
     listen: [],
+    mapped: [],
     startedWallAt: 0,
     wallOffset: 0,
     isIpv4Usable: true,

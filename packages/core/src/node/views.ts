@@ -1,6 +1,7 @@
 import { address4, address6, subnet4, subnet6 } from "../address/address-plan.ts";
 import { type Endpoint, formatEndpoint } from "../address/endpoint.ts";
 import { formatPrefix } from "../address/prefix.ts";
+import type { PortMappingView } from "../api/netcheck-view.ts";
 import type { HealthView, PeerView, RoutesView, RouteView, SelfView, StatusView } from "../api/views.ts";
 import type { MeshError } from "../errors.ts";
 import { type NodeId, shortId } from "../ids/node-id.ts";
@@ -31,6 +32,10 @@ export interface ViewSources {
   traffic(slot: PeerSlot): PeerTraffic;
   /** Counters of the engine, by their names there. */
   readonly datapathCounters: Readonly<Record<string, number>>;
+  /** What routers did wrong that were asked for port mappings. */
+  readonly natCounters?: Readonly<Record<string, number>> | undefined;
+  /** What routers gave; undefined as long as none has been asked. */
+  readonly portMapping?: PortMappingView | undefined;
   /** Whether the host drops what comes for mesh addresses by another way than the tunnel. */
   readonly guard: { readonly guarded: true } | { readonly guarded: false; readonly reason: string };
   /** Why this node's state is not durable, if it is not. */
@@ -49,6 +54,8 @@ export interface ViewParts {
   readonly snapshot: NodeSnapshot;
   readonly links: ReadonlyMap<NodeId, Endpoint>;
   readonly listen: readonly Endpoint[];
+  /** What routers lead to the tunnel's UDP port. */
+  readonly mapped: readonly Endpoint[];
   readonly startedWallAt: Millis;
   readonly wallOffset: Millis;
   readonly host: HostView;
@@ -64,6 +71,7 @@ export function statusView(parts: ViewParts, sources: ViewSources): StatusView {
   const { trust, device, snapshot, links, listen, counters } = parts;
   const own = parts.membership.members.get(parts.id);
   const engine = Object.entries(sources.datapathCounters).filter(([, count]) => count > 0);
+  const routers = Object.entries(sources.natCounters ?? {});
   return {
     version: 1,
     network: {
@@ -77,7 +85,11 @@ export function statusView(parts: ViewParts, sources: ViewSources): StatusView {
     control: { listen: listen.map(formatEndpoint), links: links.size },
     peers: peersOf(parts).map((member) => peerView(parts, member, sources)),
     health: healthOf(parts, sources),
-    counters: { ...counters.view(), ...Object.fromEntries(engine.map(([name, count]) => [`datapath.${name}`, count])) },
+    counters: {
+      ...counters.view(),
+      ...Object.fromEntries(engine.map(([name, count]) => [`datapath.${name}`, count])),
+      ...Object.fromEntries(routers.map(([name, count]) => [`nat.${name}`, count])),
+    },
   };
 }
 
@@ -149,6 +161,7 @@ function selfView(parts: ViewParts, own: Member | undefined): SelfView {
     subnet4: formatPrefix(subnet4(plan, number)),
     subnet6: formatPrefix(subnet6(plan, number)),
     seenAs: parts.peers.observed(),
+    ...(parts.mapped.length > 0 && { mapped: parts.mapped.map(formatEndpoint) }),
     startedAt: startedWallAt,
   };
 }

@@ -282,6 +282,12 @@ test("endpoints are bounded, the path in use is kept, and where the peer was hea
   assert.equal(probing.effects.length, MAX_ENDPOINTS_TRIED);
 });
 
+test("the many own addresses of a peer's host do not push out where its NAT lets others in", () => {
+  const own = Array.from({ length: 16 }, (_, i) => at(100 + i));
+  const { endpoints } = stepPath(KNOWN, { type: "published", own, reflexive: [at(7), at(8)], isReachable: false, isKept: false }, T).peer;
+  assert.deepEqual(endpoints, [...own.slice(0, 14), at(7), at(8)]);
+});
+
 test("relays are bounded, best first, and one by which the peer came is one that reaches it", () => {
   const four = [R, S, Q, "p".repeat(64) as typeof R];
   const told = stepPath({ ...KNOWN, state: direct1 }, relays(...four), T).peer;

@@ -409,7 +409,9 @@ function learn(peer: PeerPath, candidate: Candidate): PeerPath {
 /** New claims of the peer. Whoever waits for a path tries them at once; the waits after further failures go on growing. */
 function published(peer: PeerPath, event: Extract<PathEvent, { type: "published" }>, now: Millis): PathStep {
   const { state } = peer;
-  const claimed = [...event.own, ...event.reflexive].slice(0, MAX_ENDPOINTS_TRIED);
+  // A host's many own addresses must not push out the one that others can reach.
+  const own = event.own.slice(0, Math.max(0, MAX_ENDPOINTS_TRIED - event.reflexive.length));
+  const claimed = [...own, ...event.reflexive].slice(0, MAX_ENDPOINTS_TRIED);
   const added = claimed.filter((endpoint) => !isAmong(peer.endpoints, endpoint));
   const used = inUse(state) || state.name === "suspect" ? state.path.candidate : undefined;
   const said: PeerPath = { ...peer, endpoints: claimed, own: event.own, isReachable: event.isReachable, isKept: event.isKept };

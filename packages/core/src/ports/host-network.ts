@@ -17,6 +17,9 @@ export interface HostAddress {
 export interface HostRoute {
   readonly device: string;
   readonly prefix: Prefix; // a default route has length 0
+  /** Of a default route: the router behind it, if there is one, and which of several routes counts (the lowest; 0 when absent). */
+  readonly gateway?: Ip;
+  readonly metric?: number;
 }
 
 /** The tunnel device as it should be. The engine made it; the host side dresses it. */

@@ -1,5 +1,5 @@
 export { type Endpoint, formatEndpoint, parseEndpoint, sameEndpoint } from "../address/endpoint.ts";
-export { type Ip, type IpFamily, ipBytes, ipBytes16, ipFamily, ipFromBytes, parseIp } from "../address/ip.ts";
+export { type Ip, type IpFamily, ipBytes, ipBytes16, ipFamily, ipFromBytes, isPrivate, isUnicast, parseIp } from "../address/ip.ts";
 export { addressBits, formatPrefix, makePrefix, type Prefix, parsePrefix, prefixContains, prefixesOverlap } from "../address/prefix.ts";
 export { formatWay, type RelayHeader, type SocketId, sameWay, type Way } from "../address/way.ts";
 export { type NodeId, nodeId, nodeKey, parseNodeId, shortId } from "../ids/node-id.ts";

@@ -13,7 +13,7 @@ export interface EndpointRecord {
   readonly node: NodeId;
   /** Data plane, at the host's own addresses. */
   readonly udp: readonly Endpoint[];
-  /** Data plane, as others see it: what a NAT makes of it. */
+  /** Data plane, as others see it: what a NAT makes of it, or a router maps to it. */
   readonly reflexive: readonly Endpoint[];
   /** Control plane. */
   readonly tcp: readonly Endpoint[];
