@@ -396,7 +396,7 @@ export class MeshNode {
       if (record.isStopped) return [...this.#peers.stopped(record.node, this.#now), this.#targets.drop(record.node)];
       const usable = (endpoints: readonly Endpoint[]): readonly Endpoint[] =>
         endpoints.filter((endpoint) => isUsableCandidate(this.trust.plan, endpoint));
-      const isKept = record.homes[0] === this.id;
+      const isKept = record.homes.includes(this.id);
       const place = { ...record, own: usable(record.udp), reflexive: usable(record.reflexive), isKept };
       const candidates = this.#peers.published(record.node, place, this.#now);
       return [...candidates, ...this.#targets.want(record.node, usable(record.tcp))];

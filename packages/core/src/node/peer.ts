@@ -81,7 +81,7 @@ export interface PublishedPlace {
   readonly isReachable: boolean;
   readonly isRelay: boolean;
   readonly homes: readonly NodeId[];
-  /** We are the home relay that it keeps the way open to. */
+  /** We are one of its homes. */
   readonly isKept: boolean;
 }
 

@@ -23,8 +23,6 @@ export const ACTIVE_FOR: Millis = seconds(45);
 export const PROVEN_FOR: Millis = seconds(12);
 /** So much later it is not tried first any more where a relay leads to the peer: what knocks at a NAT unasked may spoil the port for the answer. */
 export const LAPSED_AFTER: Millis = seconds(18);
-/** The same for a peer that keeps the way to us open by itself, so that we relay for it: two of its PINGs may be lost. */
-export const KEPT_FOR: Millis = seconds(80);
 /** A suspect path is given up after this long. */
 export const SUSPECT_FOR: Millis = seconds(1.5);
 /** A round without any answer ends after this long. */
@@ -147,7 +145,7 @@ export interface PeerPath {
   readonly isRelayable: boolean;
   /** Others have reached it unasked: no NAT has to be opened. */
   readonly isReachable: boolean;
-  /** We are its home relay: it does not let the way to us close. */
+  /** We are a home relay of it: it lets us hear where it is, and what others send it by us goes there in any case. */
   readonly isKept: boolean;
   /** It is asked this often whether or not there is user data; undefined: it need not be. */
   readonly keepalive: Millis | undefined;
@@ -216,7 +214,7 @@ export interface PathStep {
 export function pathWakeAt({ state, keepalive, isKept }: PeerPath): Millis | undefined {
   switch (state.name) {
     case "dormant":
-      return state.isLapsed ? undefined : Math.max(state.sinceAt, state.heardAt) + (isKept ? KEPT_FOR : LAPSED_AFTER);
+      return state.isLapsed || isKept ? undefined : Math.max(state.sinceAt, state.heardAt) + LAPSED_AFTER;
     case "stopped":
       return undefined;
     case "probing":
