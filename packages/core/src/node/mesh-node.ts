@@ -279,7 +279,7 @@ export class MeshNode {
         this.#links.set(event.node, event.remote);
         return [
           log("info", "control link up", { node: event.node, name: this.#nameOf(event.node) }),
-          ...this.#peers.want(event.node, this.#now),
+          ...this.#peers.linked(event.node, event.remote, this.#now),
         ];
       case "link-down":
         this.#links.delete(event.node);

@@ -19,6 +19,7 @@ import type { NodeEffect } from "./node-effect.ts";
 import { ObservedEndpoints } from "./observed-endpoints.ts";
 import { isInNeed, type OuterPlace, type Peer, type PublishedPlace, type Surroundings } from "./peer.ts";
 import { PeerWays } from "./peer-ways.ts";
+import { ProbeBudget, type ProbeReason } from "./probe-budget.ts";
 import { Rendezvous } from "./rendezvous.ts";
 import type { SlotTable } from "./slot-table.ts";
 import { Unasked } from "./unasked.ts";
@@ -27,8 +28,6 @@ import { Unasked } from "./unasked.ts";
 const PEER_PROBES = { burst: 100, perSecond: 20 };
 /** Offers of one peer that are answered: each makes us send a round of PINGs where it says. */
 const PEER_OFFERS = { burst: 6, perSecond: 0.5 };
-/** Over all peers: a tenth of what a home router forwards without noticing, and enough for a mesh of hundreds. */
-const ALL_PROBES = { burst: 600, perSecond: 300 };
 
 /** An end that only receives sends a keepalive every 10 s. */
 const HEARD_LATELY: Millis = seconds(11);
@@ -53,7 +52,7 @@ export class PeerPaths {
   readonly #rendezvous: Rendezvous;
   readonly #observed = new ObservedEndpoints();
   readonly #unasked = new Unasked();
-  readonly #probeBudget = new TokenBucket(ALL_PROBES);
+  readonly #probeBudget = new ProbeBudget();
   /** Only of peers whose path has something to wait for: few of many. */
   readonly #wakes = new Map<PeerSlot, Millis>();
   #hasMoved = false;
@@ -127,6 +126,16 @@ export class PeerPaths {
     return this.#unasked.isReachable ? this.#tendHomes(now) : [];
   }
 
+  /** A PING of ours was answered straight from there. */
+  answeredFrom(endpoint: Endpoint, now: Millis): void {
+    this.#probeBudget.answered(endpoint, now);
+  }
+
+  /** A control link leads there. */
+  linkedAt({ ip }: Endpoint, now: Millis): void {
+    this.#probeBudget.forgive(ip, now);
+  }
+
   /** An authentic PING came straight from there, and nothing was sent back yet. */
   heardUnasked({ ip }: Endpoint, now: Millis): readonly NodeEffect[] {
     if (!this.#unasked.heard(ip, now)) return [];
@@ -195,6 +204,7 @@ export class PeerPaths {
   /** Our own addresses or default routes changed. Homes are asked first, then paths in use, at last those that failed, one after the other. */
   networkChanged(now: Millis): readonly NodeEffect[] {
     this.#observed.clear();
+    this.#probeBudget.clear();
     this.#unasked.moved(this.#ownEndpoints());
     this.#hasMoved = true;
     const effects: NodeEffect[] = [];
@@ -405,9 +415,18 @@ export class PeerPaths {
     to: Candidate,
     options: { readonly purpose: ProbePurpose; readonly now: Millis; readonly ttl?: number },
   ): readonly NodeEffect[] {
-    const { now, ttl } = options;
+    const { purpose, now, ttl } = options;
     const way = this.ways.wayOf(slot, to);
-    if (way === undefined || !this.#affords(slot, options.purpose !== "heartbeat", now)) return [];
+    if (way === undefined) return [];
+    // A path in use was proven, and what a relay passes on comes to where the relay has proven it.
+    const isClaimed = to.type === "direct" && purpose !== "heartbeat";
+    const reason: ProbeReason = purpose === "triggered" ? "triggered" : ttl === undefined ? "searching" : "opening";
+    if (isClaimed && !this.#probeBudget.affords(to.endpoint, reason, now)) {
+      this.#counters.count("probe.heldBack");
+      return [];
+    }
+    if (!this.#affords(slot, purpose !== "heartbeat", now)) return [];
+    if (isClaimed) this.#probeBudget.sent(to.endpoint, reason, now);
     const bytes = this.#probes.ping(slot, to, options);
     if (bytes === undefined) return [];
     this.#peers.get(slot)?.candidates.asked(to, now);
@@ -427,7 +446,7 @@ export class PeerPaths {
   /** Those for paths in use are few by themselves, and a live peer must not be taken for dead because others are looked for. */
   #affords(slot: PeerSlot, isShared: boolean, now: Millis): boolean {
     const budget = this.#peers.get(slot)?.probeBudget;
-    const isAfforded = budget?.take(now) === true && (!isShared || this.#probeBudget.take(now));
+    const isAfforded = budget?.take(now) === true && (!isShared || this.#probeBudget.takeOfHost(now));
     if (!isAfforded) this.#counters.count("probe.overBudget");
     return isAfforded;
   }

@@ -143,6 +143,12 @@ export class Peers {
     return this.#stepOf(node, { type: "wanted" }, now);
   }
 
+  /** A control link to the peer came up, and leads there. */
+  linked(node: NodeId, remote: Endpoint, now: Millis): readonly NodeEffect[] {
+    this.#paths.linkedAt(remote, now);
+    return this.want(node, now);
+  }
+
   /** The peer may be gone: asks it. */
   doubt(node: NodeId, now: Millis): readonly NodeEffect[] {
     return this.#stepOf(node, { type: "doubted" }, now);
@@ -289,6 +295,7 @@ export class Peers {
   }
 
   #ponged(peer: Peer, { slot, boot, rtt, observed }: Outcome<"pong">, candidate: Candidate, now: Millis): readonly NodeEffect[] {
+    if (candidate.type === "direct") this.#paths.answeredFrom(candidate.endpoint, now);
     if (this.#isFromBeforeGoodbye(peer, boot)) return [];
     const { node } = peer;
     const isRestarted = peer.boot !== undefined && peer.boot !== boot;

@@ -15,10 +15,15 @@ export class TokenBucket {
 
   /** False when there is nothing left. */
   take(now: Millis): boolean {
-    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#filledAt) * this.#perMilli);
-    this.#filledAt = now;
-    if (this.#tokens < 1) return false;
+    if (!this.has(now)) return false;
     this.#tokens -= 1;
     return true;
+  }
+
+  /** Whether {@link take} would be true now. */
+  has(now: Millis): boolean {
+    this.#tokens = Math.min(this.#burst, this.#tokens + (now - this.#filledAt) * this.#perMilli);
+    this.#filledAt = now;
+    return this.#tokens >= 1;
   }
 }
