@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { formatEndpoint, parseEndpoint, sameEndpoint } from "./endpoint.ts";
+import { distinctEndpoints, formatEndpoint, parseEndpoint, sameEndpoint } from "./endpoint.ts";
 
 test("endpoints of both families come back from their text", () => {
   for (const text of ["192.0.2.1:51820", "[2001:db8::1]:1", "0.0.0.0:65535", "[::]:443"]) {
@@ -24,4 +24,14 @@ test("the same endpoint has the same address and port; absent is the same as abs
   assert.equal(sameEndpoint(a, parseEndpoint("192.0.2.2:1")), false);
   assert.equal(sameEndpoint(a, undefined), false);
   assert.ok(sameEndpoint(undefined, undefined));
+});
+
+test("distinct endpoints are each there once, in the order in which they come first", () => {
+  const all = "192.0.2.1:1 [2001:db8::1]:1 192.0.2.1:2 192.0.2.1:2 [2001:db8:0::1]:1 [::ffff:192.0.2.1]:1".split(" ").flatMap((text) => {
+    const endpoint = parseEndpoint(text);
+    return endpoint === undefined ? [] : [endpoint];
+  });
+  assert.equal(all.length, 6);
+  assert.deepEqual(distinctEndpoints(all).map(formatEndpoint), ["192.0.2.1:1", "[2001:db8::1]:1", "192.0.2.1:2"]);
+  assert.deepEqual(distinctEndpoints([]), []);
 });

@@ -21,3 +21,8 @@ export function parseEndpoint(text: string): Endpoint | undefined {
 export function sameEndpoint(a: Endpoint | undefined, b: Endpoint | undefined): boolean {
   return a?.ip === b?.ip && a?.port === b?.port;
 }
+
+/** Each once, where it comes first. */
+export function distinctEndpoints(endpoints: readonly Endpoint[]): readonly Endpoint[] {
+  return [...new Map(endpoints.map((endpoint) => [formatEndpoint(endpoint), endpoint])).values()];
+}

@@ -424,3 +424,16 @@ test("a peer that lost a path which is well from here is helped by one round of 
   const { state } = run.peer;
   assert.ok(state.name === "direct" && state.search === undefined);
 });
+
+test("an endpoint that an offer or a record names many times is asked once a line, and takes one place of sixteen", () => {
+  const many = [...Array.from({ length: 8 }, () => [at(7), at(8)]).flat(), at(9)];
+  const offered = new PathRun(NEW_PATH);
+  offered.step({ type: "offered", from: BY_R, own: [at(8)], reflexive: many, isAnswer: false }, T);
+  assert.deepEqual(
+    offered.take().filter((line) => line.startsWith("0 discover") && !line.includes("by")),
+    ["0 discover 7", "0 discover 8", "0 discover 9"],
+  );
+  const published = new PathRun(NEW_PATH);
+  published.step({ type: "published", own: many, reflexive: many, isReachable: true }, T);
+  assert.deepEqual(published.peer.endpoints, [at(7), at(8), at(9)]);
+});

@@ -1,4 +1,4 @@
-import { type Endpoint, sameEndpoint } from "../address/endpoint.ts";
+import { distinctEndpoints, type Endpoint, sameEndpoint } from "../address/endpoint.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { Millis } from "../time/millis.ts";
 import type { ProbePurpose } from "../wire/probe.ts";
@@ -353,8 +353,7 @@ function afterHearing(round: Round, from: Candidate, now: Millis): Round {
 /** The peer sends PINGs now, or as soon as it gets our answer: so do we. */
 function offered(peer: PeerPath, offer: Extract<PathEvent, { type: "offered" }>, now: Millis): PathStep {
   const { state } = peer;
-  const said = [...offer.reflexive, ...offer.own];
-  const endpoints = [...said, ...peer.endpoints.filter((known) => !isAmong(said, known))].slice(0, MAX_ENDPOINTS_TRIED);
+  const endpoints = distinctEndpoints([...offer.reflexive, ...offer.own, ...peer.endpoints]).slice(0, MAX_ENDPOINTS_TRIED);
   const knowing = learn({ ...peer, endpoints, own: offer.own }, offer.from);
   const reply: readonly PathEffect[] = offer.isAnswer ? [] : [{ type: "offer", by: offer.from, isAnswer: true }];
   const punch = { round: punching(now), effects: [...reply, ...pingEndpoints(knowing)] };
@@ -410,8 +409,9 @@ function learn(peer: PeerPath, candidate: Candidate): PeerPath {
 function published(peer: PeerPath, event: Extract<PathEvent, { type: "published" }>, now: Millis): PathStep {
   const { state } = peer;
   // A host's many own addresses must not push out the one that others can reach.
-  const own = event.own.slice(0, Math.max(0, MAX_ENDPOINTS_TRIED - event.reflexive.length));
-  const claimed = [...own, ...event.reflexive].slice(0, MAX_ENDPOINTS_TRIED);
+  const reflexive = distinctEndpoints(event.reflexive);
+  const own = distinctEndpoints(event.own).slice(0, Math.max(0, MAX_ENDPOINTS_TRIED - reflexive.length));
+  const claimed = distinctEndpoints([...own, ...reflexive]).slice(0, MAX_ENDPOINTS_TRIED);
   const added = claimed.filter((endpoint) => !isAmong(peer.endpoints, endpoint));
   const used = inUse(state) || state.name === "suspect" ? state.path.candidate : undefined;
   const said: PeerPath = { ...peer, endpoints: claimed, own: event.own, isReachable: event.isReachable, isKept: event.isKept };
