@@ -57,6 +57,7 @@ const bodies: readonly ProbeBody[] = [
 const offers: readonly ProbeBody[] = [0, 1, MAX_OFFERED].map((count) => ({
   type: "offer",
   isAnswer: count === 1,
+  to: fill(8, count),
   reflexive: [],
   own: Array.from({ length: count }, (_, i) => ({ ip: `192.0.2.${i + 1}` as Ip, port: 1 + i })),
 }));

@@ -25,6 +25,11 @@ export class PointingMember {
     for (const [slot, target] of targets.entries()) this.#probes.addPeer(slot, crypto.agreementKeyOf(target.key).publicKey);
     this.#network = node.node.trust.network;
     node.crash();
+    // It hears who its targets are now, as an offer needs, and answers nothing.
+    mesh.network.bind(node.name, node.udp, (from, bytes) => {
+      this.#probes.receive({ candidate: direct(from), endpoint: from }, bytes, { receivedAt: 0, now: 0 });
+    });
+    this.#ping(node.udp);
   }
 
   /** Tells every target in an offer that it is there, 12 endpoints at most. */
@@ -37,10 +42,7 @@ export class PointingMember {
 
   /** The same by a PING with the source of someone else. */
   pingFrom(source: Endpoint): void {
-    for (const [slot, target] of this.#targets.entries()) {
-      const frame = this.#probes.ping(slot, direct(target.udp), { purpose: "discover", now: 0 });
-      if (frame !== undefined) this.#mesh.network.send(source, target.udp, frame);
-    }
+    this.#ping(source);
   }
 
   /** The same in its record. */
@@ -58,5 +60,12 @@ export class PointingMember {
   /** Whoever wants to reach it looks for it. */
   attract(): void {
     for (const target of this.#targets) target.send(this.#node);
+  }
+
+  #ping(source: Endpoint): void {
+    for (const [slot, target] of this.#targets.entries()) {
+      const frame = this.#probes.ping(slot, direct(target.udp), { purpose: "discover", now: 0 });
+      if (frame !== undefined) this.#mesh.network.send(source, target.udp, frame);
+    }
   }
 }

@@ -84,5 +84,7 @@ function meshOf(
   const honest = [mesh.found("founder"), mesh.join("one", mesh.nodes[0] ?? assert.fail())] as const;
   const joined = Array.from({ length: members }, (_, i) => mesh.join(`member-${i}`, honest[0]));
   mesh.clock.advance(seconds(15));
-  return { mesh, honest, pointing: joined.map((node) => new PointingMember(mesh, node, honest)) };
+  const pointing = joined.map((node) => new PointingMember(mesh, node, honest));
+  mesh.clock.advance(seconds(1));
+  return { mesh, honest, pointing };
 }

@@ -268,7 +268,7 @@ export class PeerPaths {
       case "ping":
         return this.ping(slot, effect.to, { ...effect, now });
       case "offer":
-        return this.#offer(slot, effect, now);
+        return this.offer(slot, effect, now);
       case "use": {
         peer.used = effect.candidates;
         const hasMoved = this.ways.use(slot, effect.candidates);
@@ -433,7 +433,8 @@ export class PeerPaths {
     return this.send(way, bytes, now, ttl);
   }
 
-  #offer(slot: PeerSlot, { by, isAnswer }: Extract<PathEffect, { type: "offer" }>, now: Millis): readonly NodeEffect[] {
+  /** Says where we may be found. */
+  offer(slot: PeerSlot, { by, isAnswer }: Omit<Extract<PathEffect, { type: "offer" }>, "type">, now: Millis): readonly NodeEffect[] {
     const way = this.ways.wayOf(slot, by);
     if (way === undefined || !this.#affords(slot, true, now)) return [];
     const all = this.#ownEndpoints();

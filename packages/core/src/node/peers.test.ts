@@ -219,6 +219,30 @@ describe("offers", () => {
     assert.deepEqual(sent, ["probe 192.0.2.10", `probe ${x.endpoint.ip}`]);
   });
 
+  test("to an earlier run of ours, or to nobody, say nothing: the peer is told who we are now, and offers again", () => {
+    relayedWorld();
+    const claimed = at("192.0.2.10");
+    const old = x.offer([claimed]);
+    const world = new PeersWorld([x, y, z]); // another run
+    world.find(y, { isRelay: true });
+    const effects = world.receive(by(y, x), old);
+    assert.ok(!formatSent(effects).some((text) => text.includes(claimed.ip)), "an old address was asked");
+    assert.equal(answersOf(effects), 2, "to begin with, and for the offer");
+    assert.equal(world.count("probe.oldOffer"), 1);
+    assert.ok(formatSent(world.receive(by(y, x), x.offer([claimed]))).includes(`probe ${claimed.ip}`));
+    world.receive(by(y, x), old);
+    assert.equal(world.count("probe.replayed"), 1);
+  });
+
+  test("that answer what we have not asked in this run are not even answered", () => {
+    relayedWorld();
+    const old = x.offer([at("192.0.2.10")], true);
+    const world = new PeersWorld([x, y, z]);
+    world.find(y, { isRelay: true });
+    assert.deepEqual(world.receive(by(y, x), old), []);
+    assert.equal(world.count("probe.oldOffer"), 1);
+  });
+
   test("say where we are seen, then our own addresses, and no more than fit", () => {
     const world = relayedWorld();
     world.own = [OWN, ...Array.from({ length: 30 }, (_, i) => at(`192.168.2.${i + 1}`))];

@@ -269,6 +269,7 @@ export class Peers {
           this.#counters.count("probe.overBudget");
           return [];
         }
+        if (!outcome.isCurrent) return this.#oldOffer(outcome, candidate, now);
         const usable = (endpoints: readonly Endpoint[]): readonly Endpoint[] =>
           endpoints.filter((endpoint) => isUsableCandidate(this.#options.plan, endpoint));
         const offered = { own: usable(outcome.own), reflexive: usable(outcome.reflexive), isAnswer: outcome.isAnswer };
@@ -306,6 +307,16 @@ export class Peers {
       ...(isRestarted ? this.#replaceLost(slot, now) : []),
       ...this.#options.onPong({ node, candidate, rtt }),
     ];
+  }
+
+  /**
+   * Said to an earlier run of ours, or by a peer that has not heard us yet: it may be a copy, and says nothing of where the peer is.
+   * An offer of our own tells the peer who we are now, and it answers with one for us.
+   */
+  #oldOffer({ slot, isAnswer }: Outcome<"offer">, from: Candidate, now: Millis): readonly NodeEffect[] {
+    this.#counters.count("probe.oldOffer");
+    if (isAnswer) return [];
+    return [...this.#paths.step(slot, { type: "heard", from }, now), ...this.#paths.offer(slot, { by: from, isAnswer }, now)];
   }
 
   /** On the way when the peer said goodbye: it is gone all the same. */

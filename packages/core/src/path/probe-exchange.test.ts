@@ -7,6 +7,7 @@ import { formatHex } from "../bytes/hex.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import { crypto, idOf, keyOf } from "../membership/sample-network-fixture.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
+import { NO_BOOT } from "../wire/probe.ts";
 import { type Candidate, direct, relayed } from "./candidate.ts";
 import { ProbeExchange, type ProbeOutcome, type ProbeSource } from "./probe-exchange.ts";
 
@@ -214,10 +215,32 @@ test("an offer arrives with its endpoints, once, and asks for no PONG", () => {
     const offer = { type: "offer", own: [A], reflexive: [C], isAnswer } as const;
     const bytes = a.frame(0, offer) ?? assert.fail();
     const outcome = b.receive({ candidate: relayed(idOf("c")), endpoint: C }, bytes, when(1));
-    assert.deepEqual(outcome, { ...offer, slot: 1, boot: formatHex(new SeededRandom(1).bytes(8)) });
+    assert.deepEqual(outcome, { ...offer, to: NO_BOOT, slot: 1, boot: formatHex(new SeededRandom(1).bytes(8)), isCurrent: false });
     assert.deepEqual(b.receive(straight(A), bytes, when(2)), dropped("replayed"));
   }
   assert.equal(a.frame(1, { type: "offer", own: [], reflexive: [], isAnswer: false }), undefined, "nobody is there");
+});
+
+test("an offer is for the run of the receiver that was heard last, and for no other", () => {
+  const a = start("a", 1, ["b"]);
+  const said = (): Uint8Array => a.frame(0, { type: "offer", own: [A], reflexive: [], isAnswer: false }) ?? assert.fail();
+  const isCurrent = (receiver: ProbeExchange, bytes: Uint8Array): boolean | undefined => {
+    const outcome = receiver.receive(straight(A), bytes, when(1));
+    return outcome.type === "offer" ? outcome.isCurrent : undefined;
+  };
+  const hear = (speaker: ProbeExchange): void => {
+    const ping = speaker.ping(0, direct(A), { purpose: "discover", now: 0 }) ?? assert.fail();
+    assert.equal(a.receive(straight(B), ping, when(1)).type, "ping");
+  };
+  const [before, since] = [start("b", 2, ["a"]), start("b", 3, ["a"])];
+  assert.equal(isCurrent(before, said()), false, "nobody was heard yet");
+  hear(before);
+  const old = said();
+  assert.equal(isCurrent(before, old), true);
+  assert.equal(isCurrent(since, old), false);
+  hear(since);
+  assert.equal(isCurrent(since, said()), true);
+  assert.equal(isCurrent(before, said()), false);
 });
 
 test("passes: what one end shows is what the other expects; a peer that is not known has none", () => {

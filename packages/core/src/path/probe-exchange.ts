@@ -1,11 +1,19 @@
 import type { Endpoint } from "../address/endpoint.ts";
 import { BoundedMap } from "../bytes/bounded-map.ts";
-import { concatBytes } from "../bytes/bytes.ts";
+import { concatBytes, equalBytes } from "../bytes/bytes.ts";
 import type { DecodeFault } from "../bytes/decoded.ts";
 import { formatHex } from "../bytes/hex.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type Millis, seconds } from "../time/millis.ts";
-import { decodeProbeBody, decodeProbeFrame, encodeProbeBody, encodeProbeHeader, type ProbeBody, type ProbePurpose } from "../wire/probe.ts";
+import {
+  decodeProbeBody,
+  decodeProbeFrame,
+  encodeProbeBody,
+  encodeProbeHeader,
+  NO_BOOT,
+  type ProbeBody,
+  type ProbePurpose,
+} from "../wire/probe.ts";
 import { type Candidate, sameCandidate } from "./candidate.ts";
 import { ProbeKeys } from "./probe-keys.ts";
 import { ReplayWindow } from "./replay-window.ts";
@@ -22,8 +30,8 @@ export type ProbeOutcome =
   | { readonly type: "ping"; readonly slot: Slot; readonly boot: BootId; readonly purpose: ProbePurpose; readonly pong: Uint8Array }
   /** The answer to a PING of ours, by the way we asked. */
   | { readonly type: "pong"; readonly slot: Slot; readonly boot: BootId; readonly rtt: Millis; readonly observed: Endpoint }
-  /** What the exchange has no part in. */
-  | ({ readonly slot: Slot; readonly boot: BootId } & FreeProbe)
+  /** What the exchange has no part in. `isCurrent`: said to this run of ours, not to an earlier one. */
+  | ({ readonly slot: Slot; readonly boot: BootId; readonly isCurrent: boolean } & FreeProbe)
   | { readonly type: "dropped"; readonly cause: ProbeDrop };
 
 export type ProbeDrop =
@@ -33,8 +41,8 @@ export type ProbeDrop =
   | "replayed"
   | "unasked"; // a PONG to nothing, too late, or by another way
 
-/** Probes that are neither question nor answer of a round trip. */
-export type FreeProbe = Exclude<ProbeBody, { readonly type: "ping" | "pong" }>;
+/** Probes that are neither question nor answer of a round trip; the exchange adds which boot they are for. */
+export type FreeProbe = Omit<Exclude<ProbeBody, { readonly type: "ping" | "pong" }>, "to">;
 
 /** How a frame came: as whose candidate, and the address its datagram had. */
 export interface ProbeSource {
@@ -59,6 +67,8 @@ interface ProbePeer {
   readonly keys: ProbeKeys;
   readonly sendKey: Uint8Array;
   sendCounter: bigint;
+  /** Of the last authentic frame: whom an offer is for. If it was a copy from an older run, the next frame sets it right. */
+  heardBoot: Uint8Array;
   readonly boots: BoundedMap<string, { readonly key: Uint8Array; readonly window: ReplayWindow }>;
 }
 
@@ -84,7 +94,8 @@ export class ProbeExchange {
   addPeer(slot: Slot, tunnelKey: Uint8Array): void {
     const keys = ProbeKeys.between(this.#crypto, this.#key, tunnelKey);
     if (keys === undefined) return;
-    const peer: ProbePeer = { slot, keys, sendKey: keys.sendKey(this.#bootId), sendCounter: 0n, boots: new BoundedMap(REMEMBERED_BOOTS) };
+    const boots: ProbePeer["boots"] = new BoundedMap(REMEMBERED_BOOTS);
+    const peer: ProbePeer = { slot, keys, sendKey: keys.sendKey(this.#bootId), sendCounter: 0n, heardBoot: NO_BOOT, boots };
     this.#peers.set(slot, peer);
     this.#byKeyId.set(formatHex(keys.receiveId), peer);
   }
@@ -109,7 +120,7 @@ export class ProbeExchange {
   /** Sealed for this peer; undefined when it is not known. */
   frame(slot: Slot, body: FreeProbe): Uint8Array | undefined {
     const peer = this.#peers.get(slot);
-    return peer === undefined ? undefined : this.#seal(peer, body);
+    return peer === undefined ? undefined : this.#seal(peer, { ...body, to: peer.heardBoot });
   }
 
   /** What we show this peer when it shall relay for us, and what it shows us; undefined when it is not known. */
@@ -130,10 +141,11 @@ export class ProbeExchange {
     const opened = this.#crypto.open(key, nonce(header.counter), bytes.subarray(0, bytes.length - sealed.length), sealed);
     if (opened === undefined) return { type: "dropped", cause: "not-authentic" };
     if (!rememberBoot(peer, boot, key).accept(header.counter)) return { type: "dropped", cause: "replayed" };
+    peer.heardBoot = header.bootId;
     const body = decodeProbeBody(opened);
     if (!body.ok) return { type: "dropped", cause: body.fault };
     if (body.value.type === "pong") return this.#match(peer, { from: from.candidate, boot, receivedAt: time.receivedAt }, body.value);
-    if (body.value.type !== "ping") return { ...body.value, slot: peer.slot, boot };
+    if (body.value.type !== "ping") return { ...body.value, slot: peer.slot, boot, isCurrent: equalBytes(body.value.to, this.#bootId) };
     const delayMicros = Math.min(MAX_DELAY_MICROS, Math.max(0, Math.round((time.now - time.receivedAt) * 1_000)));
     const { transaction, purpose } = body.value;
     const pong = this.#seal(peer, { type: "pong", transaction, observed: from.endpoint, delayMicros });

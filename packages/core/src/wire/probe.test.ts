@@ -12,6 +12,7 @@ import {
   encodeProbeBody,
   encodeProbeHeader,
   MAX_OFFERED,
+  NO_BOOT,
   PROBE_BODY_BYTES,
   PROBE_HEADER_BYTES,
   type ProbeBody,
@@ -33,16 +34,16 @@ const FIELD_BYTES: Readonly<Record<ProbeBody["type"], number>> = { ping: 10, pon
 const OFFER_BYTES = 256;
 const ALL_ENDPOINTS = Array.from({ length: MAX_OFFERED }, (_, i) => endpoint(i + 1));
 const offers: readonly ProbeBody[] = [
-  { type: "offer", isAnswer: false, reflexive: [], own: [] },
-  { type: "offer", isAnswer: true, reflexive: [], own: [endpoint(1)] },
+  { type: "offer", isAnswer: false, to: NO_BOOT, reflexive: [], own: [] },
+  { type: "offer", isAnswer: true, to: fill(8, 9), reflexive: [], own: [endpoint(1)] },
   {
     type: "offer",
     isAnswer: false,
-
+    to: fill(8, 255),
     reflexive: [{ ip: "2001:db8::1" as Ip, port: 65_535 }],
     own: [endpoint(2)],
   },
-  { type: "offer", isAnswer: true, reflexive: ALL_ENDPOINTS.slice(0, 4), own: ALL_ENDPOINTS.slice(4) },
+  { type: "offer", isAnswer: true, to: fill(8, 3), reflexive: ALL_ENDPOINTS.slice(0, 4), own: ALL_ENDPOINTS.slice(4) },
 ];
 
 function endpoint(last: number): Endpoint {
@@ -119,7 +120,7 @@ test("every truncation of an offer is refused, one byte more, and every set byte
   checkLengths({ samples: offers, encode: encodeProbeBody, decode: decodeProbeBody });
   for (const offer of offers) {
     const bytes = encodeProbeBody(offer);
-    for (let at = 4 + 18 * (offer.type === "offer" ? offer.reflexive.length + offer.own.length : 0); at < bytes.length; at++) {
+    for (let at = 12 + 18 * (offer.type === "offer" ? offer.reflexive.length + offer.own.length : 0); at < bytes.length; at++) {
       const padded = bytes.slice();
       padded[at] = 1;
       assert.deepEqual(decodeProbeBody(padded), { ok: false, fault: "not-canonical" }, `byte ${at}`);
@@ -137,9 +138,9 @@ test("an offer with another flag, too many endpoints or a port 0 is refused, and
     [3, 255],
   ] as const)
     assert.deepEqual(decodeProbeBody(none.slice().fill(value, at, at + 1)), { ok: false, fault: "out-of-range" }, `${at}: ${value}`);
-  assert.deepEqual(decodeProbeBody(one.slice().fill(0, 20, 22)), { ok: false, fault: "out-of-range" });
+  assert.deepEqual(decodeProbeBody(one.slice().fill(0, 28, 30)), { ok: false, fault: "out-of-range" });
   const many = Array.from({ length: MAX_OFFERED + 1 }, (_, i) => endpoint(i + 1));
-  assert.throws(() => encodeProbeBody({ type: "offer", isAnswer: false, reflexive: [], own: many }), RangeError);
+  assert.throws(() => encodeProbeBody({ type: "offer", isAnswer: false, to: NO_BOOT, reflexive: [], own: many }), RangeError);
 });
 
 test("seed 3: 20,000 random offers either fail or encode back to themselves", () => {

@@ -22,7 +22,7 @@ export const PROBE_BODY_BYTES = 40;
 
 /** Endpoints in one OFFER. */
 export const MAX_OFFERED = 12;
-/** Every OFFER has this size, so that its answer is no larger: kind, flag, count, MAX_OFFERED endpoints, and room for what comes later. */
+/** Every OFFER has this size, so that its answer is no larger: kind, flag, counts, boot, MAX_OFFERED endpoints, and room for what comes later. */
 const OFFER_BODY_BYTES = 256;
 
 export interface ProbeHeader {
@@ -47,8 +47,14 @@ export type ProbeBody =
       /** Between receiving the PING and sending this, in µs. */
       readonly delayMicros: number;
     }
-  /** Where the sender may be found now. It sends PINGs, or does so as soon as it gets the answer; whoever gets this does the same. */
-  | ({ readonly type: "offer"; readonly isAnswer: boolean } & Offered);
+  /**
+   * Where the sender may be found now. It sends PINGs, or does so as soon as it gets the answer; whoever gets this does the same.
+   * `to`: the boot of the receiver that the sender heard last, NO_BOOT for none. What was said to an earlier one is old.
+   */
+  | ({ readonly type: "offer"; readonly isAnswer: boolean; readonly to: Uint8Array } & Offered);
+
+/** 8 zero bytes. */
+export const NO_BOOT: Uint8Array = new Uint8Array(8);
 
 /** Endpoints of an OFFER, MAX_OFFERED in all: of the sender's host, and as others see it. */
 export interface Offered {
@@ -98,7 +104,8 @@ export function encodeProbeBody(body: ProbeBody): Uint8Array {
         .u8(3)
         .u8(body.isAnswer ? 1 : 0)
         .u8(body.reflexive.length)
-        .u8(body.own.length);
+        .u8(body.own.length)
+        .bytes(body.to);
       for (const { ip, port } of endpoints) writer.bytes(ipBytes16(ip)).u16(port);
       break;
     }
@@ -134,10 +141,11 @@ function readBody(reader: ByteReader, length: number): ProbeBody | "out-of-range
       const flag = reader.u8();
       const reflexive = reader.u8();
       const count = reflexive + reader.u8();
+      const to = reader.bytes(8);
       if (flag > 1 || count > MAX_OFFERED || length !== OFFER_BODY_BYTES) return "out-of-range";
       const endpoints = Array.from({ length: count }, () => readEndpoint(reader));
       if (endpoints.some(({ port }) => port === 0)) return "out-of-range";
-      return { type: "offer", isAnswer: flag === 1, own: endpoints.slice(reflexive), reflexive: endpoints.slice(0, reflexive) };
+      return { type: "offer", isAnswer: flag === 1, to, own: endpoints.slice(reflexive), reflexive: endpoints.slice(0, reflexive) };
     }
     default:
       return "unknown-kind";
