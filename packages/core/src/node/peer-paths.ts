@@ -93,6 +93,7 @@ export class PeerPaths {
       isRelay: false,
       dropping: new DroppingRelays(),
       heldHandshake: undefined,
+      handshake: { by: [], sentAt: 0 },
       boot: undefined,
       unansweredAt: undefined,
       heardInTunnelAt: Number.NEGATIVE_INFINITY,
@@ -402,8 +403,10 @@ export class PeerPaths {
     return [{ type: "send-datagram", way, bytes, ...(ttl !== undefined && { ttl }) }];
   }
 
-  /** By each of them that leads anywhere. */
+  /** A handshake message, by each of them that leads anywhere. */
   sendAll(slot: PeerSlot, candidates: readonly Candidate[], bytes: Uint8Array, now: Millis): readonly NodeEffect[] {
+    const peer = this.#peers.get(slot);
+    if (peer !== undefined) peer.handshake = { by: candidates, sentAt: now };
     return candidates.flatMap((candidate) => {
       const way = this.ways.wayOf(slot, candidate);
       return way === undefined ? [] : this.send(way, bytes, now);

@@ -45,6 +45,11 @@ export function isUnheardInTunnel(
   return (name === "direct" || name === "relayed") && peer?.unansweredAt !== undefined && now - peer.unansweredAt > UNANSWERED_FOR;
 }
 
+/** What was proven and carries the packets. */
+export function provenOf({ state }: PeerPath): Path | undefined {
+  return state.name === "direct" || state.name === "relayed" ? state.path : undefined;
+}
+
 /** What carries the packets now, or will carry the next ones. */
 export function pathOf({ state }: PeerPath): Path | undefined {
   switch (state.name) {

@@ -3,7 +3,7 @@ import type { Endpoint } from "../address/endpoint.ts";
 import { isUnicast } from "../address/ip.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type NodeId, nodeKey } from "../ids/node-id.ts";
-import { type Candidate, direct, isUsableCandidate } from "../path/candidate.ts";
+import { type Candidate, direct, isUsableCandidate, sameCandidate } from "../path/candidate.ts";
 import type { PathEvent } from "../path/path-state.ts";
 import { type BootId, ProbeExchange, type ProbeOutcome } from "../path/probe-exchange.ts";
 import { MAX_PEERS, type NodeException, type PeerSlot, type RelayMember } from "../ports/datapath.ts";
@@ -17,7 +17,7 @@ import type { NodeEffect } from "./node-effect.ts";
 import type { PeerStamps } from "./node-event.ts";
 import { type KnownPeer, type OuterPlace, type Peer, type Pong, type PublishedPlace, type Surroundings, unansweredAt } from "./peer.ts";
 import { PeerPaths } from "./peer-paths.ts";
-import { isUnheardInTunnel, pathOf } from "./peer-state.ts";
+import { isUnheardInTunnel, pathOf, provenOf } from "./peer-state.ts";
 import { SlotTable } from "./slot-table.ts";
 
 export interface PeersOptions {
@@ -36,6 +36,9 @@ export interface PeersOptions {
   /** Makes this ceiling of handshake stamps durable, then calls {@link Peers.stampsReserved}. */
   readonly onReserve: (until: Millis) => readonly NodeEffect[];
 }
+
+/** A handshake message takes a busy node longer to answer than a PING. */
+const ANSWERED_WITHIN: Millis = 50;
 
 /**
  * All peers of a node as the data plane sees them: WireGuard sessions, probes, paths and relays. What the engine cannot decide comes
@@ -304,6 +307,7 @@ export class Peers {
     return [
       ...(candidate.type === "direct" ? this.#paths.noteObserved(node, observed, now) : []),
       ...this.#paths.step(slot, { type: "answered", candidate, rtt }, now),
+      ...this.#repeatHandshake(slot, peer, now),
       ...(isRestarted ? this.#replaceLost(slot, now) : []),
       ...this.#options.onPong({ node, candidate, rtt }),
     ];
@@ -327,6 +331,18 @@ export class Peers {
   /** A peer that started again cannot open what we seal: a new session at once; WireGuard alone would wait 15 s. */
   #replaceLost(slot: PeerSlot, now: Millis): readonly NodeEffect[] {
     return this.#sessions.view(slot)?.established === true ? this.#session({ type: "session-lost", slot }, now) : [];
+  }
+
+  /**
+   * A way works that an initiation may have been lost on before, or did not take: it is repeated when an answer by that way would have
+   * come, or at once. WireGuard alone would wait 5 s.
+   */
+  #repeatHandshake(slot: PeerSlot, { path, handshake }: Peer, now: Millis): readonly NodeEffect[] {
+    const proven = provenOf(path);
+    if (proven === undefined) return [];
+    const isSame = handshake.by.some((candidate) => sameCandidate(candidate, proven.candidate));
+    const repeatAt = isSame ? handshake.sentAt + 2 * proven.rtt + ANSWERED_WITHIN : now;
+    return this.#session({ type: "path-proven", slot, repeatAt }, now);
   }
 
   // Who there is

@@ -44,6 +44,15 @@ export const SILENCE_TIMEOUT: Millis = KEEPALIVE_TIMEOUT + REKEY_TIMEOUT;
 export const INITIATION_INTERVAL: Millis = 20;
 
 /**
+ * Between an initiation and its repetition when a path is proven, at least: datagrams overtake each other, and stock peers refuse
+ * what comes closer than INITIATION_INTERVAL. Ours.
+ */
+export const EARLY_REPEAT_INTERVAL: Millis = 50;
+
+/** Initiations of one attempt beyond which none is repeated early: 18 by REKEY_TIMEOUT in REKEY_ATTEMPT_TIME, and a few more. Ours. */
+export const MOST_INITIATIONS = 24;
+
+/**
  * A responder waits this long for the packet that confirms its session before it initiates by itself. One second is
  * how often the engine repeats `session-wanted`; most round trips are shorter. Ours, not wireguard-go's.
  */

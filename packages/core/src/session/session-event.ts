@@ -13,6 +13,8 @@ export type SessionEvent =
   | { readonly type: "session-wanted"; readonly slot: SessionSlot }
   /** The peer started again and cannot open what we seal: a handshake now, however short ago the last one was. */
   | { readonly type: "session-lost"; readonly slot: SessionSlot }
+  /** A way to the peer is proven: the initiation under way, which may be lost, is repeated at that instant, not after REKEY_TIMEOUT. */
+  | { readonly type: "path-proven"; readonly slot: SessionSlot; readonly repeatAt: Millis }
   /** A datagram whose first word is a WireGuard type 1, 2 or 3. Not yet authenticated in any way. */
   | { readonly type: "message"; readonly from: Way; readonly bytes: Uint8Array }
   /** The engine opened the first packet of a responder's session. */

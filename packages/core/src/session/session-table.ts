@@ -12,7 +12,15 @@ import {
   type HandshakeResponse,
   mac1Of,
 } from "../wire/handshake-message.ts";
-import { CONFIRMATION_TIMEOUT, INITIATION_INTERVAL, REKEY_ATTEMPT_TIME, REKEY_TIMEOUT, REKEY_TIMEOUT_JITTER } from "./constants.ts";
+import {
+  CONFIRMATION_TIMEOUT,
+  EARLY_REPEAT_INTERVAL,
+  INITIATION_INTERVAL,
+  MOST_INITIATIONS,
+  REKEY_ATTEMPT_TIME,
+  REKEY_TIMEOUT,
+  REKEY_TIMEOUT_JITTER,
+} from "./constants.ts";
 import {
   createInitiation,
   createResponse,
@@ -67,7 +75,7 @@ export interface SessionTableOptions {
 //             wanted,       response    session-     due: REKEY_TIMEOUT    due: REKEY_     peer
 //             rekey due     of peer     confirmed    since the last one    ATTEMPT_TIME    removed
 //  idle       → initiated   dropped     —            —                     —               —
-//  initiated  —             → idle      → idle       initiate again        → idle, failed  → idle
+//  initiated  —             → idle      → idle       initiate again        → idle, failed  → idle   path-proven: again soon
 //  held       held          dropped     → idle       —                     —               → idle
 //
 // Held: no stamp is left before a reservation is durable (stamp-clock.ts); `stamps-reserved` initiates.
@@ -121,6 +129,9 @@ export class SessionTable {
           delete peer.initiatedAt;
           this.#initiate(peer, now, effects);
         });
+        break;
+      case "path-proven":
+        this.#with(event.slot, (peer) => this.#hurry(peer, { ...event, now }, effects));
         break;
       case "message":
         this.#receive(event, now, effects);
@@ -226,6 +237,15 @@ export class SessionTable {
     if (peer.initiatedAt !== undefined && now - peer.initiatedAt < REKEY_TIMEOUT) return;
     if (peer.rotation.next !== undefined && now - peer.rotation.next.createdAt < CONFIRMATION_TIMEOUT) return;
     this.#sendInitiation(peer, { now, startedAt: now, count: 1 }, effects);
+  }
+
+  /** The attempt and its end stay what they are. */
+  #hurry(peer: SessionPeer, { repeatAt, now }: { readonly repeatAt: Millis; readonly now: Millis }, effects: SessionEffect[]): void {
+    const { attempt } = peer;
+    if (attempt === undefined || attempt.count >= MOST_INITIATIONS) return;
+    const retryAt = Math.min(attempt.retryAt, Math.max(repeatAt, (peer.initiatedAt ?? now) + EARLY_REPEAT_INTERVAL));
+    peer.attempt = { ...attempt, retryAt };
+    if (retryAt <= now) this.#retry(peer, peer.attempt, { now, effects });
   }
 
   #retry(peer: SessionPeer, attempt: Attempt, options: { readonly now: Millis; readonly effects: SessionEffect[] }): void {
