@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { type Endpoint, formatEndpoint, parseEndpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
 import { idOf } from "../membership/sample-network-fixture.ts";
-import { minutes } from "../time/millis.ts";
+import { minutes, seconds } from "../time/millis.ts";
 import { ObservedEndpoints } from "./observed-endpoints.ts";
 
 const at = (text: string): Endpoint => parseEndpoint(text) ?? assert.fail(text);
@@ -26,6 +26,13 @@ describe("reflexive endpoints", () => {
     assert.deepEqual(reflexive(new ObservedEndpoints()), []);
   });
 
+  test("a peer that sees us by both families says two things, and is forgotten with both", () => {
+    const both = words(["a", PUBLIC], ["a", "[2001:db8::9]:40001"]);
+    assert.deepEqual(reflexive(both), [PUBLIC, "[2001:db8::9]:40001"]);
+    both.forget(idOf("a"));
+    assert.deepEqual(reflexive(both), []);
+  });
+
   test("what two see is told; where each sees another port, our own stands for it", () => {
     assert.deepEqual(reflexive(words(["a", PUBLIC], ["b", PUBLIC])), [PUBLIC]);
     assert.deepEqual(reflexive(words(["a", "198.51.100.1:40001"], ["b", "198.51.100.1:40002"])), ["198.51.100.1:51820"]);
@@ -39,6 +46,31 @@ describe("reflexive endpoints", () => {
     assert.deepEqual(reflexive(words(["liar", "203.0.113.9:9999"], ...honest)), [PUBLIC]);
     assert.deepEqual(reflexive(words(...honest, ["liar", "203.0.113.9:9999"])), [PUBLIC]);
     assert.deepEqual(reflexive(words(["liar", "203.0.113.9:9999"], ["a", PUBLIC])), [], "one against one: neither");
+  });
+
+  test("where no two agree, the words of our homes count when they have stood for a minute: one liar hides nothing", () => {
+    const [a, liar, other] = [idOf("a"), idOf("liar"), idOf("other")];
+    const lie = "203.0.113.9:9999";
+    const observed = words(["a", PUBLIC], ["liar", lie], ["other", "203.0.113.8:8888"]);
+    const said = (now: number): readonly string[] => observed.reflexive(own, now, [liar, a]).map(formatEndpoint);
+    assert.deepEqual(said(1), []);
+    const isNews = (now: number): readonly boolean[] => [observed.note(a, at(PUBLIC), now), observed.note(liar, at(lie), now)];
+    assert.deepEqual(isNews(seconds(59)), [false, false]);
+    assert.deepEqual(said(seconds(59)), []);
+    assert.deepEqual(isNews(seconds(60)), [true, true], "for now they count");
+    assert.deepEqual(isNews(seconds(83)), [false, false]);
+    observed.note(other, at("203.0.113.8:8888"), seconds(83));
+    assert.deepEqual(said(seconds(83)), [lie, PUBLIC], "not those of others");
+    observed.note(idOf("b"), at(PUBLIC), seconds(83));
+    assert.deepEqual(said(seconds(83)), [PUBLIC], "two agree: the liar is alone");
+  });
+
+  test("a NAT that gives each flow another port, and often, is no news in the record", () => {
+    const observed = words(["b", "198.51.100.1:1"]);
+    for (let minute = 1; minute <= 9; minute++) {
+      observed.note(idOf("a"), at(`198.51.100.1:${40_000 + minute}`), minutes(minute));
+      assert.deepEqual(observed.reflexive(own, minutes(minute), [idOf("a")]).map(formatEndpoint), ["198.51.100.1:51820"]);
+    }
   });
 
   test("a liar who says it twice has one voice", () => {
@@ -107,10 +139,10 @@ test("for people all are shown, without repetition", () => {
   assert.deepEqual(observed.all(), ["192.168.1.5:51820", PUBLIC, "[2001:db8::1]:5"]);
 });
 
-test("of more than 64 observers the one heard longest ago is forgotten", () => {
+test("of more than 128 words the one heard longest ago is forgotten", () => {
   const observed = new ObservedEndpoints();
-  for (let i = 0; i < 65; i++) observed.note(idOf(`o${i}`), { ip: "198.51.100.1" as Ip, port: 1_000 + i }, 0);
-  assert.equal(observed.all().length, 64);
+  for (let i = 0; i < 129; i++) observed.note(idOf(`o${i}`), { ip: "198.51.100.1" as Ip, port: 1_000 + i }, 0);
+  assert.equal(observed.all().length, 128);
   assert.ok(!observed.all().includes("198.51.100.1:1000"));
 });
 

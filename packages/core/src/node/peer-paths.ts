@@ -160,7 +160,9 @@ export class PeerPaths {
    */
   #reflexive(own: readonly Endpoint[], now: Millis): readonly Endpoint[] {
     const mapped = this.#mappedEndpoints().slice(0, MAX_MAPPED);
-    const seen = this.#observed.reflexive(own, now).filter((endpoint) => !mapped.some((one) => sameEndpoint(one, endpoint)));
+    const seen = this.#observed
+      .reflexive(own, now, this.#rendezvous.homes)
+      .filter((endpoint) => !mapped.some((one) => sameEndpoint(one, endpoint)));
     return [...mapped, ...seen].slice(0, MAX_REFLEXIVE);
   }
 

@@ -434,6 +434,6 @@ test("an endpoint that an offer or a record names many times is asked once a lin
     ["0 discover 7", "0 discover 8", "0 discover 9"],
   );
   const published = new PathRun(NEW_PATH);
-  published.step({ type: "published", own: many, reflexive: many, isReachable: true }, T);
+  published.step({ type: "published", own: many, reflexive: many, isReachable: true, isKept: false }, T);
   assert.deepEqual(published.peer.endpoints, [at(7), at(8), at(9)]);
 });
