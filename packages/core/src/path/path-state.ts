@@ -13,6 +13,8 @@ export const SILENCE_BEFORE_PING: Millis = seconds(1);
 export const PINGS_BEFORE_SUSPECT = 3;
 /** Between those PINGs at least; twice the round trip where that is longer. */
 const MIN_PING_INTERVAL: Millis = 150;
+/** The same where traffic of the peer goes on, but by another path: nothing hurries, and a busy node is no dead one. */
+const CONTESTED_PING_INTERVAL: Millis = 400;
 /** Both ways quiet, but user data passed lately: PING this often. */
 const HEARTBEAT_INTERVAL: Millis = seconds(5);
 /** Traffic keeps a path fresh and says nothing of its round trip: a PING now and then does, while there is user data. */
@@ -23,6 +25,11 @@ export const ACTIVE_FOR: Millis = seconds(45);
 export const PROVEN_FOR: Millis = seconds(12);
 /** So much later it is not tried first any more where a relay leads to the peer: what knocks at a NAT unasked may spoil the port for the answer. */
 export const LAPSED_AFTER: Millis = seconds(18);
+/**
+ * Packets go by a new straight path and by the relay before it for so long: a NAT that changes its mind about a flow does so with
+ * the first packets.
+ */
+export const BESIDE_FOR: Millis = seconds(1);
 /** A suspect path is given up after this long. */
 export const SUSPECT_FOR: Millis = seconds(1.5);
 /** A round without any answer ends after this long. */
@@ -90,6 +97,10 @@ export interface PathInUse {
   readonly askedAt: Millis;
   /** For a straight path: always while relayed, and when the peer looks for one. */
   readonly search: Search | undefined;
+  /** The peer sends by another path, or looks for one: until it answers on this one, its traffic proves nothing of this one. */
+  readonly isContested?: boolean;
+  /** Packets go by this relay besides, until then: the path is new. */
+  readonly beside?: { readonly candidate: Candidate; readonly until: Millis };
 }
 
 //            wanted        answered           heard          doubted        timer
@@ -104,7 +115,7 @@ export interface PathInUse {
 //  direct and relayed become dormant when nothing has proven them for PROVEN_FOR and there was no user data for ACTIVE_FOR.
 //  The peer's goodbye makes any of them stopped; endpoints that it publishes later make that dormant. When our own network
 //  changed, a path in use is asked, so that the peer hears where we are now, and a failed one is tried soon.
-//  Traffic keeps a path fresh; what moves on a dormant one, or comes in on a failed one, is taken as `wanted`: the peer is there again.
+//  Traffic keeps a path fresh, but not a contested one that was asked: there the answer alone counts. What moves on a dormant one, or comes in on a failed one, is taken as `wanted`: the peer is there again.
 //  (1) at most every RETRY_INTERVALS[0], so that data for a dead peer is no flood of probes
 //  (2) but not where it was heard last: that is its keepalive
 export type PathState =
@@ -221,7 +232,7 @@ export function pathWakeAt({ state, keepalive, isKept }: PeerPath): Millis | und
       return roundWakeAt(state.round);
     case "relayed":
     case "direct":
-      return earliest(liveWakeAt(state, keepalive), searchWakeAt(state.search));
+      return earliest(liveWakeAt(state, keepalive), searchWakeAt(state.search), state.beside?.until);
     case "suspect":
       return earliest(stepAt("knocking", state), state.sinceAt + SUSPECT_FOR);
     case "failed":
@@ -231,7 +242,8 @@ export function pathWakeAt({ state, keepalive, isKept }: PeerPath): Millis | und
 
 /** A silent path is asked at the pace of its round trip; a quiet one by heartbeat; one without user data not at all, and in time it goes to sleep. */
 export function liveWakeAt(state: PathInUse, keepalive: Millis | undefined): Millis {
-  if (state.asked > 0) return state.askedAt + Math.max(MIN_PING_INTERVAL, 2 * state.path.rtt);
+  const interval = state.isContested === true ? CONTESTED_PING_INTERVAL : MIN_PING_INTERVAL;
+  if (state.asked > 0) return state.askedAt + Math.max(interval, 2 * state.path.rtt);
   if (state.unansweredAt !== undefined) return state.unansweredAt + SILENCE_BEFORE_PING;
   if (keepalive !== undefined && !isActiveAt(state, state.heardAt + HEARTBEAT_INTERVAL)) return state.heardAt + keepalive;
   // Counted from the last PING, too: where PONGs get lost and traffic does not, this is no reason for a flood.

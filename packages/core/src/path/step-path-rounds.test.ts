@@ -172,7 +172,7 @@ describe("a suspect path", () => {
     run.step({ type: "answered", candidate: BY_R, rtt: 50 }, T + 50);
     assert.equal(run.peer.state.name, "relayed");
     run.step({ type: "answered", candidate: X, rtt: 50 }, T + 500);
-    assert.deepEqual([run.peer.state.name, run.take().at(-1)], ["direct", "500 use 1"]);
+    assert.deepEqual([run.peer.state.name, run.take().at(-1)], ["direct", "500 use 1, by r"]);
   });
 });
 
@@ -207,9 +207,10 @@ describe("beside a relay", () => {
   test("the first straight answer takes over and ends the search, and while it is well no relay takes over, however fast", () => {
     const run = relayedRun();
     run.step({ type: "answered", candidate: X, rtt: 300 }, T + 100);
-    assert.deepEqual(run.take(), ["100 use 1"]);
+    assert.deepEqual(run.take(), ["100 use 1, by r"], "what is on its way by the relay arrives, too");
     run.answers = () => true;
     run.talkUntil(T + 20_000);
+    assert.deepEqual(run.take()[0], "1100 use 1");
     for (const [candidate, rtt] of [
       [BY_R, 1],
       [BY_S, 0],

@@ -100,7 +100,7 @@ const table: Readonly<Record<PathState["name"], Readonly<Record<string, readonly
   relayed: {
     wanted: [{ type: "wanted" }, ["relayed"]],
     "answered there": [answeredAt(BY_R, 60), ["relayed"]],
-    "answered straight, slower": [answeredAt(X, 900), ["direct", "use 1"]],
+    "answered straight, slower": [answeredAt(X, 900), ["direct", "use 1, by r"]],
     "answered by another relay, faster by less than 20 ms": [answeredAt(BY_S, 40.1), ["relayed"]],
     "answered by another relay, faster by 20 ms": [answeredAt(BY_S, 40), ["relayed", "use by s"]],
     "heard there": [heardFrom(BY_R), ["relayed"]],

@@ -3,10 +3,10 @@ import type { NodeId } from "../ids/node-id.ts";
 import type { Millis } from "../time/millis.ts";
 import type { ProbePurpose } from "../wire/probe.ts";
 import { type Candidate, direct, MAX_ENDPOINTS_TRIED, MAX_RELAYS_TRIED, relayed, sameCandidate } from "./candidate.ts";
+import { failed, fresh, heardByTraffic, type InUse, inUse, isBetter, waiting } from "./path-rules.ts";
 import {
   ACTIVE_FOR,
-  BETTER_BY,
-  BETTER_RATIO,
+  BESIDE_FOR,
   dormantAt,
   liveWakeAt,
   OPENING_TTL,
@@ -14,17 +14,15 @@ import {
   type PathEffect,
   type PathEvent,
   type PathInUse,
-  type PathState,
   type PathStep,
   type PeerPath,
   PINGS_BEFORE_SUSPECT,
   pathWakeAt,
-  RELAY_BETTER_BY,
-  RELAY_BETTER_RATIO,
   RETRY_INTERVALS,
   type Round,
   roundEndsAt,
   type Search,
+  SILENCE_BEFORE_PING,
   SUSPECT_FOR,
   searchWakeAt,
   stepAfter,
@@ -63,12 +61,6 @@ export function stepPath(peer: PeerPath, event: PathEvent, now: Millis): PathSte
   }
 }
 
-type InUse = Extract<PathState, PathInUse>;
-
-function inUse(state: PathState): state is InUse {
-  return state.name === "direct" || state.name === "relayed";
-}
-
 function still(peer: PeerPath): PathStep {
   return { peer, effects: [] };
 }
@@ -103,6 +95,10 @@ function onTimer(peer: PeerPath, now: Millis): PathStep {
     }
     case "relayed":
     case "direct": {
+      if (state.beside !== undefined && now >= state.beside.until) {
+        const alone = aloneAgain(peer, state);
+        return after(alone, stepPath(alone.peer, { type: "timer" }, now));
+      }
       const searchAt = searchWakeAt(state.search);
       const step = searchAt !== undefined && searchAt <= now ? goOnSearching(peer, state, now) : still(peer);
       return inUse(step.peer.state) && liveWakeAt(step.peer.state, peer.keepalive) <= now
@@ -118,6 +114,11 @@ function onTimer(peer: PeerPath, now: Millis): PathStep {
     case "failed":
       return glance(peer, now);
   }
+}
+
+/** The new path has stood the first moments. */
+function aloneAgain(peer: PeerPath, { beside: _, ...state }: InUse): PathStep {
+  return { peer: { ...peer, state }, effects: [{ type: "use", candidates: [state.path.candidate] }] };
 }
 
 /** Asks a silent path, doubts one that was asked often, lets an idle one sleep. */
@@ -158,6 +159,12 @@ function ask(peer: PeerPath, state: InUse, now: Millis): PathStep {
   return { peer: { ...peer, state: asking }, effects: [{ type: "ping", to: state.path.candidate, purpose: "heartbeat" }] };
 }
 
+/** Asks on the path in use, and until that is answered nothing else counts. */
+function contest(peer: PeerPath, state: InUse, now: Millis): PathStep {
+  const contested: InUse = { ...state, isContested: true };
+  return state.asked === 0 ? ask(peer, contested, now) : still({ ...peer, state: contested });
+}
+
 /** Looks for the peer with all there is; packets that cannot wait take what may work. */
 function probe(peer: PeerPath, now: Millis): PathStep {
   const { state } = peer;
@@ -165,9 +172,11 @@ function probe(peer: PeerPath, now: Millis): PathStep {
   const tentative = firstTried(peer);
   const { round, effects } = begin(peer, failures, now);
   const use: readonly PathEffect[] = tentative.length === 0 ? [] : [{ type: "use", candidates: tentative }];
+  // By a further socket: rounds do not ask there.
+  const further = tentative.filter((candidate) => candidate.type === "direct" && candidate.socket !== undefined);
   return {
     peer: { ...peer, state: { name: "probing", round, failures, failedAt, tentative } },
-    effects: [...use, ...effects, ...pingRelays(peer)],
+    effects: [...use, ...further.map((candidate) => ping(candidate, "discover")), ...effects, ...pingRelays(peer)],
   };
 }
 
@@ -233,14 +242,6 @@ function goOnSearching(peer: PeerPath, state: InUse, now: Millis): PathStep {
   return { peer: { ...peer, state: { ...state, search: next } }, effects };
 }
 
-function waiting(failures: number, now: Millis): Search {
-  return { name: "waiting", retryAt: now + retryAfter(failures), failures: failures + 1 };
-}
-
-function retryAfter(failures: number): Millis {
-  return RETRY_INTERVALS[Math.min(failures, RETRY_INTERVALS.length - 1)] ?? 0;
-}
-
 /** `ttl`: of those behind a NAT. */
 function pingEndpoints({ endpoints, own }: PeerPath, ttl?: number): readonly PathEffect[] {
   return endpoints.map((endpoint) => ping(direct(endpoint), "discover", isAmong(own, endpoint) ? undefined : ttl));
@@ -271,19 +272,10 @@ function answered(peer: PeerPath, { candidate, rtt }: { readonly candidate: Cand
   const { path } = state;
   if (sameCandidate(path.candidate, candidate)) {
     const measured = { candidate, rtt: path.rtt + (rtt - path.rtt) / 8, measuredAt: now };
-    return still({ ...knowing, state: { ...fresh(state, now), path: measured } });
+    return still({ ...knowing, state: { ...fresh(state, now), path: measured, isContested: false } });
   }
   if (!isBetter(candidate, rtt, state)) return still(knowing);
   return found(knowing, { candidate, rtt, measuredAt: now }, now);
-}
-
-/** Straight is better than relayed; of one kind, what is faster by enough, or anything while the path in use is silent. */
-function isBetter(candidate: Candidate, rtt: Millis, { path, asked }: PathInUse): boolean {
-  if (candidate.type !== path.candidate.type) return candidate.type === "direct";
-  if (asked > 0) return true;
-  return candidate.type === "direct"
-    ? rtt <= path.rtt - BETTER_BY && rtt <= path.rtt * BETTER_RATIO
-    : rtt <= path.rtt - RELAY_BETTER_BY && rtt <= path.rtt * RELAY_BETTER_RATIO;
 }
 
 /** Packets go by this path now. While it is a relay's, a straight one is looked for. */
@@ -292,6 +284,12 @@ function found(peer: PeerPath, path: Path, now: Millis): PathStep {
   const activeAt = inUse(state) ? state.activeAt : Number.NEGATIVE_INFINITY;
   const use = { path, heardAt: now, activeAt, unansweredAt: undefined, asked: 0, askedAt: 0 };
   const effects: readonly PathEffect[] = [{ type: "use", candidates: [path.candidate] }];
+  if (path.candidate.type === "direct" && state.name === "relayed") {
+    const relay = state.path.candidate;
+    const beside = { candidate: relay, until: now + BESIDE_FOR };
+    const both: PathEffect = { type: "use", candidates: [path.candidate, relay] };
+    return { peer: { ...peer, state: { name: "direct", ...use, search: undefined, beside } }, effects: [both] };
+  }
   if (path.candidate.type === "direct") return { peer: { ...peer, state: { name: "direct", ...use, search: undefined } }, effects };
   const { search, effects: searching } = searchOf(peer, now);
   return { peer: { ...peer, state: { name: "relayed", ...use, search } }, effects: [...effects, ...searching] };
@@ -337,10 +335,11 @@ function heard(peer: PeerPath, from: Candidate, now: Millis): PathStep {
       return { peer: { ...knowing, state: { ...state, search } }, effects: [triggered] };
     }
     case "direct": {
-      if (from.type === "relay") return still(knowing);
+      // It has its own opinion of the path in use: the answer on that one tells. An answer of a moment ago has told already.
+      if (from.type === "relay" && now < state.path.measuredAt + SILENCE_BEFORE_PING) return still(knowing);
+      const contested = contest(knowing, state, now);
       // It may have moved: if the path in use is silent from now on, the answer from there takes over at once.
-      const asked = state.asked === 0 ? ask(knowing, state, now) : still(knowing);
-      return { peer: asked.peer, effects: [...asked.effects, triggered] };
+      return from.type === "relay" ? contested : { peer: contested.peer, effects: [...contested.effects, triggered] };
     }
   }
 }
@@ -383,9 +382,7 @@ function offered(peer: PeerPath, offer: Extract<PathEvent, { type: "offered" }>,
       const search: Search = { name: "round", round: punch.round, failures: state.search?.failures ?? 0 };
       const step: PathStep = { peer: { ...knowing, state: { ...state, search } }, effects: punch.effects };
       // The peer lost a path that seems well from here.
-      return state.name === "direct" && state.asked === 0 && inUse(step.peer.state)
-        ? after(step, ask(step.peer, step.peer.state, now))
-        : step;
+      return state.name === "direct" && inUse(step.peer.state) ? after(step, contest(step.peer, step.peer.state, now)) : step;
     }
   }
 }
@@ -471,7 +468,7 @@ function traffic(peer: PeerPath, stamps: Extract<PathEvent, { type: "traffic" }>
   if (state.name === "failed" && authenticatedReceivedAt > state.triedAt) return wanted(peer, now);
   if (state.name === "dormant" && Math.max(dataSentAt, dataReceivedAt) > state.sinceAt) return probe(peer, now);
   if (!inUse(state)) return still(peer);
-  const heardState = authenticatedReceivedAt > state.heardAt ? fresh(state, authenticatedReceivedAt) : state;
+  const heardState = authenticatedReceivedAt > state.heardAt ? heardByTraffic(state, authenticatedReceivedAt) : state;
   const sinceAt = dataSentAt > heardState.heardAt ? dataSentAt : undefined;
   const unansweredAt = heardState.unansweredAt ?? sinceAt;
   return still({ ...peer, state: { ...heardState, unansweredAt, activeAt: Math.max(state.activeAt, dataSentAt, dataReceivedAt) } });
@@ -487,13 +484,4 @@ function networkChanged(peer: PeerPath, retryAt: Millis, now: Millis): PathStep 
   // Whoever talks does not wait for three questions: a relay carries the packets until the answer.
   const isActive = now < state.activeAt + ACTIVE_FOR && peer.relays.length > 0;
   return isActive ? doubt(searching, state, now) : ask(searching, { ...state, search }, now);
-}
-
-/** Something authentic came over the path. */
-function fresh<State extends InUse>(state: State, heardAt: Millis): State {
-  return { ...state, heardAt, unansweredAt: undefined, asked: 0 };
-}
-
-function failed(failedAt: Millis, now: Millis, failures: number): PathState {
-  return { name: "failed", failedAt, triedAt: now, retryAt: now + retryAfter(failures - 1), failures };
 }

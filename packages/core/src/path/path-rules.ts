@@ -1,0 +1,51 @@
+import type { Millis } from "../time/millis.ts";
+import type { Candidate } from "./candidate.ts";
+import {
+  BETTER_BY,
+  BETTER_RATIO,
+  type PathInUse,
+  type PathState,
+  RELAY_BETTER_BY,
+  RELAY_BETTER_RATIO,
+  RETRY_INTERVALS,
+  type Search,
+} from "./path-state.ts";
+
+// What step-path.ts decides by and what it makes of a state.
+
+export type InUse = Extract<PathState, PathInUse>;
+
+export function inUse(state: PathState): state is InUse {
+  return state.name === "direct" || state.name === "relayed";
+}
+
+/** Straight is better than relayed; of one kind, what is faster by enough, or anything while the path in use is silent. */
+export function isBetter(candidate: Candidate, rtt: Millis, { path, asked }: PathInUse): boolean {
+  if (candidate.type !== path.candidate.type) return candidate.type === "direct";
+  if (asked > 0) return true;
+  return candidate.type === "direct"
+    ? rtt <= path.rtt - BETTER_BY && rtt <= path.rtt * BETTER_RATIO
+    : rtt <= path.rtt - RELAY_BETTER_BY && rtt <= path.rtt * RELAY_BETTER_RATIO;
+}
+
+/** The engine's stamps do not tell by which way. */
+export function heardByTraffic(state: InUse, heardAt: Millis): InUse {
+  return state.isContested === true && state.asked > 0 ? { ...state, heardAt, unansweredAt: undefined } : fresh(state, heardAt);
+}
+
+/** Something authentic came over the path. */
+export function fresh<State extends InUse>(state: State, heardAt: Millis): State {
+  return { ...state, heardAt, unansweredAt: undefined, asked: 0 };
+}
+
+export function waiting(failures: number, now: Millis): Search {
+  return { name: "waiting", retryAt: now + retryAfter(failures), failures: failures + 1 };
+}
+
+export function retryAfter(failures: number): Millis {
+  return RETRY_INTERVALS[Math.min(failures, RETRY_INTERVALS.length - 1)] ?? 0;
+}
+
+export function failed(failedAt: Millis, now: Millis, failures: number): PathState {
+  return { name: "failed", failedAt, triedAt: now, retryAt: now + retryAfter(failures - 1), failures };
+}
