@@ -99,7 +99,7 @@ export interface PathInUse {
   readonly search: Search | undefined;
   /** The peer sends by another path, or looks for one: until it answers on this one, its traffic proves nothing of this one. */
   readonly isContested?: boolean;
-  /** Packets go by this relay besides, until then: the path is new. */
+  /** Packets go by this relay besides, until then: the path is new, or the peer was heard by the relay. */
   readonly beside?: { readonly candidate: Candidate; readonly until: Millis };
 }
 

@@ -46,7 +46,7 @@ test("an answer ends it: from then on traffic counts again", () => {
   run.step({ type: "answered", candidate: X, rtt: 20 }, T + 100);
   talk(run, T + 20_000);
   assert.equal(run.peer.state.name, "direct");
-  assert.deepEqual(run.take(), ["0 heartbeat 1"]);
+  assert.deepEqual(run.take(), ["0 use 1, by r", "0 heartbeat 1", `${BESIDE_FOR} use 1`]);
 });
 
 test("PINGs by a relay ask no more than once a second", () => {

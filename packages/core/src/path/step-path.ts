@@ -165,6 +165,14 @@ function contest(peer: PeerPath, state: InUse, now: Millis): PathStep {
   return state.asked === 0 ? ask(peer, contested, now) : still({ ...peer, state: contested });
 }
 
+/** The peer was heard by it: packets arrive that way, if not by the path in use. */
+function withRelayBeside({ peer, effects }: PathStep, relay: Candidate, now: Millis): PathStep {
+  const { state } = peer;
+  if (!inUse(state) || state.beside !== undefined || now >= state.activeAt + ACTIVE_FOR) return { peer, effects };
+  const both: PathEffect = { type: "use", candidates: [state.path.candidate, relay] };
+  return { peer: { ...peer, state: { ...state, beside: { candidate: relay, until: now + BESIDE_FOR } } }, effects: [both, ...effects] };
+}
+
 /** Looks for the peer with all there is; packets that cannot wait take what may work. */
 function probe(peer: PeerPath, now: Millis): PathStep {
   const { state } = peer;
@@ -339,7 +347,9 @@ function heard(peer: PeerPath, from: Candidate, now: Millis): PathStep {
       if (from.type === "relay" && now < state.path.measuredAt + SILENCE_BEFORE_PING) return still(knowing);
       const contested = contest(knowing, state, now);
       // It may have moved: if the path in use is silent from now on, the answer from there takes over at once.
-      return from.type === "relay" ? contested : { peer: contested.peer, effects: [...contested.effects, triggered] };
+      return from.type === "relay"
+        ? withRelayBeside(contested, from, now)
+        : { peer: contested.peer, effects: [...contested.effects, triggered] };
     }
   }
 }
