@@ -4,7 +4,7 @@ import { countOf, isReachable, pairsOf, recordRoot, stateOf, tableOf, untilAllRe
 import { runSeeds } from "./run-seeds.ts";
 
 const CLEAN = { latency: 20, jitter: 10, loss: 0, duplication: 0 };
-/** Half a second until the engine's stamps are read, a second of silence, three PINGs (path/path-state.ts). */
+/** A quarter of a second until the engine's stamps are read, a second of silence, two PINGs (path/path-state.ts). */
 const SUSPECT_WITHIN = 3_000;
 /** A control link over a cut is found dead by the next look (5.5 s) and 12 s of patience; until then a failed path is only `suspect`. */
 const FAILED_WITHIN = 18_000;

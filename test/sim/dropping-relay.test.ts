@@ -7,7 +7,7 @@ type Ip = SimNode["ip"];
 
 const CLEAN = { latency: 20, jitter: 5, loss: 0, duplication: 0 };
 const CONVERGED_WITHIN = 70_000;
-/** Each end: 13 s until it says that it hears nothing (node/peer-state.ts), stamps that are read every half second, and a relay that is asked. */
+/** Each end: 13 s until it says that it hears nothing (node/peer-state.ts), stamps that are read four times a second, and a relay that is asked. */
 const NOTICED_WITHIN = 34_000;
 /** Four initiations of one handshake, 5 s apart and a little more each; the peer answers by its own relay, which may be the same. */
 const HANDSHAKE_WITHIN = 18_000;

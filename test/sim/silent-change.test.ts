@@ -7,10 +7,10 @@ type Ip = SimNode["ip"];
 
 const QUALITY = { latency: 10, jitter: 1, loss: 0, duplication: 0 };
 const LOSSY = { latency: 10, jitter: 40, loss: 0.05, duplication: 0 };
-/** Half a second until the engine's stamps are read, a second of silence, three PINGs, and a relay's answer. */
-const BACK_WITHIN = 2_000;
+/** A quarter of a second until the engine's stamps are read, a second of silence, two PINGs, and a relay's answer. */
+const BACK_WITHIN = 1_650;
 /** What is lost is asked again. */
-const BACK_WITHIN_LOSSY = 4_000;
+const BACK_WITHIN_LOSSY = 3_000;
 const CONVERGED_WITHIN = 70_000;
 const SEND_EVERY = 50;
 

@@ -16,9 +16,9 @@ import { bootTime, openDatapath } from "@mesh/datapath";
 export { bootTime };
 
 /** How often the engine's stamps are read: a silent peer is noticed this much later at most. Reading is memory, not a call. */
-const TRAFFIC_INTERVAL: Millis = 500;
+const TRAFFIC_INTERVAL: Millis = 250;
 /** After so many that found nothing new, the engine is asked to say when traffic resumes … */
-const QUIET_LOOKS = 10;
+const QUIET_LOOKS = 20;
 /** … and one look later the reading rests: a packet that crossed the asking is seen by that one. */
 const LAST_LOOK: number = QUIET_LOOKS + 1;
 

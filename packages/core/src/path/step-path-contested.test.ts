@@ -31,7 +31,7 @@ for (const [what, event] of [
   ["a PING of the peer from another place", { type: "heard", from: Y }],
   ["an offer of the peer", { type: "offered", from: BY_R, own: [], reflexive: [], isAnswer: false }],
 ] as const)
-  test(`${what} contests a straight path: without an answer there it is suspect in 2.5 s, whatever traffic comes in`, () => {
+  test(`${what} contests a straight path: without an answer there it is suspect in 2 s, whatever traffic comes in`, () => {
     const run = new PathRun({ ...KNOWN, state: { ...direct1, path: { ...direct1.path, measuredAt: T - 5_000 } } });
     talk(run, T + 1_000);
     run.step(event, T + 1_100);

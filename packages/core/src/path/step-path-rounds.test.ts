@@ -373,10 +373,10 @@ describe("a path that is kept alive", () => {
     );
   });
 
-  test("is suspect when three questions go unanswered, fails, is tried again and again, and is kept up when it is back", () => {
+  test("is suspect when two questions go unanswered, fails, is tried again and again, and is kept up when it is back", () => {
     const run = new PathRun({ ...one, keepalive: 20_000, state: { ...direct1, activeAt: Number.NEGATIVE_INFINITY } });
     run.until(T + 60_000);
-    assert.equal(run.enteredAt.get("suspect"), T + 20_000 + 3 * 150);
+    assert.equal(run.enteredAt.get("suspect"), T + 20_000 + 2 * 150);
     run.answers = (to) => to.type === "direct";
     run.until(T + 300_000);
     assert.equal(run.peer.state.name, "direct");

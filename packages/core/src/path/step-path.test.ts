@@ -302,14 +302,14 @@ for (const [kind, state] of [
   ["relayed", relayedByR],
 ] as const) {
   for (let seed = 1; seed <= 50; seed++) {
-    test(`seed ${seed}: an active ${kind} peer that falls silent is suspect within 2.5 s of its last word`, () => {
+    test(`seed ${seed}: an active ${kind} peer that falls silent is suspect within 2 s of its last word`, () => {
       const random = new SeededRandom(seed);
       const rtt = random.below(100);
       const lastWordAt = T + random.below(5_000) + random.next();
       const sendInterval = 1 + random.below(250);
       const run = new PathRun({ ...KNOWN, state: { ...state, path: { ...state.path, rtt } } });
-      const phase = random.below(500) + random.next();
-      for (let readAt = T + phase; readAt < lastWordAt + 4_000; readAt += 500) {
+      const phase = random.below(250) + random.next();
+      for (let readAt = T + phase; readAt < lastWordAt + 4_000; readAt += 250) {
         run.until(readAt);
         if (run.peer.state.name === "suspect" || run.peer.state.name === "failed") break;
         const dataSentAt = T + Math.floor((readAt - T) / sendInterval) * sendInterval;
@@ -318,7 +318,7 @@ for (const [kind, state] of [
       }
       run.until(lastWordAt + 4_000);
       const suspectAt = run.enteredAt.get("suspect") ?? assert.fail("never suspect");
-      assert.ok(suspectAt > lastWordAt && suspectAt <= lastWordAt + 2_500, `suspect ${suspectAt - lastWordAt} ms after the last word`);
+      assert.ok(suspectAt > lastWordAt && suspectAt <= lastWordAt + 2_000, `suspect ${suspectAt - lastWordAt} ms after the last word`);
     });
   }
 }
@@ -381,7 +381,7 @@ test("the random events come to every state, round and search", () => {
   for (const one of [...wanted, ...rounds.flatMap((kind) => [`probing ${kind}`, `relayed ${kind}`])]) assert.ok(seen.has(one), one);
 });
 
-test("asking is bounded: three PINGs of a silent path, then it is doubted", () => {
+test("asking is bounded: two PINGs of a silent path, then it is doubted", () => {
   const run = new PathRun({ ...KNOWN, state: { ...direct1, unansweredAt: T } });
   run.until(T + 1_000 + 3 * 150);
   assert.deepEqual(

@@ -25,7 +25,7 @@ import { type LinkQuality, SimNetwork } from "./sim-network.ts";
 import type { SimSite } from "./sim-site.ts";
 
 /** How often a real agent reads the engine's stamps. */
-const TRAFFIC_INTERVAL: Millis = 500;
+const TRAFFIC_INTERVAL: Millis = 250;
 const FSYNC_TIME: Millis = 2;
 const SETTLE_TIME: Millis = 200;
 /** From a change of the host's addresses until netlink's watcher tells the node. */
