@@ -64,6 +64,8 @@ const AGENT_ROOMS: Readonly<Record<string, Room>> = {
   ]),
   control: agentRoom([...LIBP2P, "node:crypto"]),
   data: agentRoom([], ["@mesh/datapath"]),
+  // TLS and WebSocket on one side; loopback sockets, as which engine and control plane know them, on the other.
+  "tcp-way": agentRoom(["node:crypto", "node:dgram", "node:https", "node:net", "node:stream", "ws"]),
   // Settings of a link are files under /proc/sys.
   host: agentRoom(["node:child_process", "node:fs/promises", "node:os"]),
   // Routers are asked by datagrams of their own protocols, and by HTTP for UPnP's.

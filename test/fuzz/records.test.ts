@@ -106,6 +106,7 @@ const snapshot = {
   stampsUntil: 1_790_000_000_000,
   hasLeft: false,
   relayLimit: 100,
+  tcpRelay: 443,
   ledger: {
     serial: 9,
     assignments: [{ node: idOf("a"), number: 17, generation: 3, certificate }],

@@ -8,7 +8,7 @@
  * It decides nothing: what happens goes into the node as events, and the node's effects are handed to the part that
  * performs them. See ARCHITECTURE.md for the ways through it.
  */
-import { type AgentFiles, agentFiles, DEFAULT_NETWORK, type LaunchOrder } from "@mesh/core/config";
+import { type AgentFiles, agentFiles, type LaunchOrder } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import {
   type CommandResult,
@@ -36,7 +36,7 @@ import {
 import type { Logger } from "pino";
 import { openApiServer } from "./api/api-server.ts";
 import { type NodeCalls, nodeHandlers, unexpected } from "./api/node-handlers.ts";
-import { becomeMember } from "./become-member.ts";
+import { becomeMember, networkOf } from "./become-member.ts";
 import { askToJoin } from "./control/ask-to-join.ts";
 import { openControlPlane } from "./control/control-plane.ts";
 import { type DataPlane, openDataPlane } from "./data/data-plane.ts";
@@ -52,6 +52,7 @@ import { LastingWrites } from "./store/lasting-writes.ts";
 import { type NodeDocuments, readNodeDocuments } from "./store/node-documents.ts";
 import { discardMembership, discardStateDirectory, stateDirectoryExists } from "./store/state-directory.ts";
 import { openStore } from "./store/store.ts";
+import { openTcpWays, type TcpWays } from "./tcp-way/tcp-ways.ts";
 
 export interface AgentOptions {
   readonly order: LaunchOrder;
@@ -123,6 +124,7 @@ interface Running {
   readonly host: GuestNetwork;
   readonly writes: LastingWrites;
   readonly mapper: PortMapper | undefined;
+  readonly tcpWays: TcpWays;
 }
 
 class Agent {
@@ -198,14 +200,17 @@ class Agent {
       order.noPortMap === true ? undefined : new PortMapper({ udpPort, clock, random, log: log.child({ part: "nat" }), onMapped });
     shutdown.add("port mapper", () => mapper?.close());
     const view = await host.observe(tunName);
-    const documents = before ?? (await this.#becomeMember(view, udpPort));
+    const port = order.tcpRelay ?? before?.snapshot.tcpRelay ?? 0;
+    const tcpWays = await openTcpWays({ port, enginePort: udpPort, clock, log: log.child({ part: "tcp" }), signal: shutdown.signal });
+    shutdown.add("tcp ways", () => tcpWays.close());
+    const documents = before ?? (await this.#becomeMember(view, udpPort, tcpWays));
 
     const node = new MeshNode({
       crypto,
       random,
       key: crypto.signingKey(documents.identity),
       ...(documents.root !== undefined && { root: crypto.signingKey(documents.root) }),
-      snapshot: { ...documents.snapshot, udpPort, ...(order.relayLimit !== undefined && { relayLimit: order.relayLimit }) },
+      snapshot: { ...documents.snapshot, udpPort, tcpRelay: port, ...(order.relayLimit !== undefined && { relayLimit: order.relayLimit }) },
       records: documents.records,
       device: { name: tunName, mtu, backend },
       host: view,
@@ -224,10 +229,11 @@ class Agent {
       onDurable: (id) => driver.dispatch({ type: "persisted", id }),
       onFailed: (document, error) => this.#unwritten(document, error),
     });
+    const listen = order.listen === undefined ? undefined : parseEndpoint(order.listen);
     const control = await openControlPlane({
       seed: documents.identity,
       port: documents.snapshot.tcpPort,
-      listen: order.listen === undefined ? undefined : parseEndpoint(order.listen),
+      listen,
       topic: `/mesh/records/1/${node.trust.network}`,
       queries: node.queries,
       onEvent: (event) => {
@@ -239,7 +245,8 @@ class Agent {
       busyResponse: encodeJoinResponse({ outcome: "refused", reason: "busy" }),
     });
     shutdown.add("control", () => control.close());
-    this.#running = { node, driver, data, control, host, writes, mapper };
+    this.#running = { node, driver, data, control, host, writes, mapper, tcpWays };
+    tcpWays.start(control.port, listen, (event) => driver.dispatch(event));
     shutdown.add("node", async () => {
       driver.dispatch({ type: "stopping", isWanted: !shutdown.hasFailed });
       // A goodbye waits for a write that may never come.
@@ -267,6 +274,7 @@ class Agent {
         // After it: a host without addresses tells nothing, and that a mapping went with them is no news of its own.
         mapper?.hostChanged(changed);
         control.networkChanged();
+        tcpWays.networkChanged();
       }),
     );
     await this.#linkApplied;
@@ -293,8 +301,8 @@ class Agent {
     throw new MeshError("state/exists", `This host is a member of a network named ${network} already.`, details, { hint });
   }
 
-  async #becomeMember(host: HostView, udpPort: number): Promise<NodeDocuments> {
-    const { order, invite, network, store, clock, log, shutdown, channel } = this.#parts;
+  async #becomeMember(host: HostView, udpPort: number, tcpWays: TcpWays): Promise<NodeDocuments> {
+    const { order, invite, network, store, clock, log, channel } = this.#parts;
     const outcome = await becomeMember({
       order,
       invite,
@@ -306,7 +314,7 @@ class Agent {
       hostName: hostName(),
       host,
       udpPort,
-      ask: (question) => askToJoin({ ...question, signal: shutdown.signal, clock, log }),
+      ask: ({ member: invited, ...rest }) => tcpWays.ask(invited, (member, signal) => askToJoin({ ...rest, member, signal, clock, log })),
       onStep: (text) => channel.step(text),
     });
     // A network just made, which nobody else knows, is nobody's loss until it serves.
@@ -347,7 +355,7 @@ class Agent {
   async #waitForFirstPath(): Promise<void> {
     const { channel } = this.#parts;
     await this.#within(FIRST_PATH_TIMEOUT, this.#firstPath.promise);
-    const peer = this.#view((node, sources) => node.status(sources)).peers.find(({ endpoint }) => endpoint !== undefined);
+    const peer = this.#view((node, sources) => node.status(sources)).peers.find(({ rttMs }) => rttMs !== undefined);
     channel.step(peer === undefined ? "no path to a member yet: it is looked for" : `${peer.name} answers: ${peer.path}`);
   }
 
@@ -377,13 +385,14 @@ class Agent {
   }
 
   #view<T>(read: (node: MeshNode, sources: ViewSources) => T): T {
-    const { node, data, host, writes, mapper } = this.#serving();
+    const { node, data, host, writes, mapper, tcpWays } = this.#serving();
     return read(node, {
       now: this.#parts.clock.now(),
       traffic: (slot) => data.traffic(slot),
       datapathCounters: data.counters(),
       natCounters: mapper?.counters(),
       portMapping: mapper?.view(),
+      tcpWayCounters: tcpWays.counters(),
       guard: host.guard(),
       unwritten: writes.trouble,
     });
@@ -414,7 +423,7 @@ class Agent {
 
   #perform(effect: NodeEffect): void {
     const { log } = this.#parts;
-    const { driver, data, control, host, writes } = this.#started();
+    const { driver, data, control, host, writes, tcpWays } = this.#started();
     switch (effect.type) {
       case "set-ways":
         data.perform(effect);
@@ -428,6 +437,9 @@ class Agent {
       case "send-keepalive":
       case "send-datagram":
         return data.perform(effect);
+      case "open-tcp-way":
+      case "close-tcp-way":
+        return tcpWays.perform(effect);
       case "connect":
         return control.connect(effect.node, effect.endpoints);
       case "disconnect":
@@ -460,20 +472,6 @@ class Agent {
         return log[effect.level](effect.fields, effect.message);
     }
   }
-}
-
-/** The invite knows its network; a person who names another one means another invite. */
-function networkOf({ network }: LaunchOrder, invite: OpenedInvite | undefined): string {
-  if (invite === undefined) return network ?? DEFAULT_NETWORK;
-  const { name } = invite.statement;
-  if (network === undefined || network === name) return name;
-  const reason = `This invite is for the network ${name}, not for ${network}.`;
-  throw new MeshError(
-    "usage/invalid",
-    reason,
-    { reason },
-    { hint: `Leave out --network to join ${name}, or use an invite for ${network}.` },
-  );
 }
 
 function requireRoot({ process }: AgentOptions): void {

@@ -3,7 +3,7 @@
  *
  *   identity, written → network made, or request to the invite's members in turn → records → node, written: a member
  */
-import { type LaunchOrder, nameFrom } from "@mesh/core/config";
+import { DEFAULT_NETWORK, type LaunchOrder, nameFrom } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import {
   type Crypto,
@@ -56,6 +56,20 @@ export type BecomeMemberOutcome =
   /** Everything is durable. */
   | { readonly ok: true; readonly isKnown: boolean; readonly documents: NodeDocuments }
   | { readonly ok: false; readonly isKnown: boolean; readonly error: unknown };
+
+/** The invite knows its network; a person who names another one means another invite. */
+export function networkOf({ network }: LaunchOrder, invite: OpenedInvite | undefined): string {
+  if (invite === undefined) return network ?? DEFAULT_NETWORK;
+  const { name } = invite.statement;
+  if (network === undefined || network === name) return name;
+  const reason = `This invite is for the network ${name}, not for ${network}.`;
+  throw new MeshError(
+    "usage/invalid",
+    reason,
+    { reason },
+    { hint: `Leave out --network to join ${name}, or use an invite for ${network}.` },
+  );
+}
 
 export async function becomeMember(options: BecomeMemberOptions): Promise<BecomeMemberOutcome> {
   const { store, random, invite, udpPort } = options;

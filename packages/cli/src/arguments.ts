@@ -17,6 +17,7 @@ import {
   relayLimit,
   type Shape,
   ShapeError,
+  tcpRelayPort,
   wholeNumber,
 } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
@@ -276,7 +277,7 @@ class Flags {
 
   startOptions(): Pick<
     LaunchOrder,
-    "stateRoot" | "nodeName" | "tunName" | "backend" | "udpPort" | "listen" | "relayLimit" | "noPortMap" | "logLevel"
+    "stateRoot" | "nodeName" | "tunName" | "backend" | "udpPort" | "listen" | "relayLimit" | "noPortMap" | "tcpRelay" | "logLevel"
   > {
     const options = {
       nodeName: this.read("name", nameText) ?? this.read("node-name", nameText),
@@ -286,6 +287,7 @@ class Flags {
       listen: this.read("listen", endpointText),
       relayLimit: this.#relayLimit(),
       noPortMap: this.has("no-port-map") || undefined,
+      tcpRelay: this.number("tcp-relay", tcpRelayPort),
       logLevel: this.read("log-level", logLevel),
     };
     return { stateRoot: this.#stateRoot(), ...present(options) };

@@ -67,6 +67,7 @@ type StartFlag =
   | "relay-limit"
   | "no-relay"
   | "no-port-map"
+  | "tcp-relay"
   | "log-level"
   | "foreground";
 
@@ -89,6 +90,7 @@ const FLAGS: Readonly<Record<FlagName, FlagEntry>> = {
   "relay-limit": { value: "Mbit/s", summary: `relayed for each member that needs it (default ${DEFAULT_RELAY_LIMIT}, then kept)` },
   "no-relay": { summary: "relay for nobody: the same as --relay-limit 0" },
   "no-port-map": { summary: "ask no router for a port mapping" },
+  "tcp-relay": { value: "port", summary: "let in by TCP whose UDP is blocked, usually at 443; 0: nobody (default 0, then kept)" },
   backend: { value: "engine", choices: ["native", "twin"], summary: "native or twin (default native where it can be had; twin is slow)" },
   "log-level": { value: "level", choices: LOG_LEVELS, summary: LOG_LEVELS.join(", ") },
   foreground: { summary: "stay, and end the agent when this command is ended" },
@@ -115,6 +117,7 @@ const UP: readonly StartFlag[] = [
   "relay-limit",
   "no-relay",
   "no-port-map",
+  "tcp-relay",
   "log-level",
   "foreground",
   ...COMMON,

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { compileTool } from "./compile-tool.ts";
 import type { Lab, LabHost } from "./lab.ts";
-import { NAT_KINDS } from "./nat-kinds.ts";
+import { NAT_KINDS, type NatKindName } from "./nat-kinds.ts";
 import { mustRun } from "./run-command.ts";
 import {
   type Gateway,
@@ -28,6 +28,14 @@ export async function rebootNat(lab: Lab, internet: Internet, name: string, offM
   await sleep(offMs);
   await restartNat(lab, gateway);
   if (offMs > 0) await lab.heal(name);
+}
+
+/** Puts another kind of NAT or firewall in the place of a site's. It starts afresh. */
+export async function changeNat(lab: Lab, internet: Internet, name: string, nat: NatKindName): Promise<Internet> {
+  const before = gatewayOf(internet.gateways, name);
+  const after: Gateway = { ...before, nat, place: placeOf(before, nat) };
+  await restartNat(lab, after);
+  return { ...internet, gateways: new Map([...internet.gateways, [name, after]]) };
 }
 
 /** The provider gives a site or carrier another IPv4 address, and its NAT starts afresh. The old address is nobody's then. */

@@ -12,11 +12,11 @@ export class NatMesh {
   }
 
   /** The first host makes the network and the others join it, each as soon as it can; then every node has heard of every other. */
-  static async open(lab: Lab, hosts: readonly string[]): Promise<NatMesh> {
+  static async open(lab: Lab, hosts: readonly string[], flagsOfFirst: readonly string[] = []): Promise<NatMesh> {
     const agents = new Map(hosts.map((name) => [name, meshAgent(lab, name, { name, stateDir: join(lab.directory, name) })]));
     const [first, ...others] = agents.values();
     if (first === undefined) throw new RangeError("a mesh has a first node");
-    await first.init("nat");
+    await first.init("nat", flagsOfFirst);
     const invite = await first.invite(["--uses", String(Math.max(1, others.length))]);
     await Promise.all(others.map((agent) => agent.join(invite)));
     for (const agent of agents.values())

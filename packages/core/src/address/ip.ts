@@ -47,6 +47,11 @@ export function isUnicast(ip: Ip): boolean {
   return a !== 0xff && !(a === 0xfe && (b & 0xc0) === 0x80) && ip !== "::" && ip !== "::1";
 }
 
+/** 127.0.0.0/8 and ::1: of this host alone. */
+export function isLoopback(ip: Ip): boolean {
+  return ip === "::1" || (ipFamily(ip) === 4 && ip.startsWith("127."));
+}
+
 /** Of one site: RFC 1918, RFC 6598 (carriers' NATs), and RFC 4193 for IPv6. */
 export function isPrivate(ip: Ip): boolean {
   const [a = 0, b = 0] = ipBytes(ip);

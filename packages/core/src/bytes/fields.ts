@@ -99,6 +99,11 @@ export class FieldReader {
     });
   }
 
+  /** Of fields that later versions added at the end, this one has none. */
+  get isAtEnd(): boolean {
+    return this.#next >= this.#fields.length;
+  }
+
   finish<T>(value: T): Decoded<T> {
     if (this.#fault !== undefined) return { ok: false, fault: this.#fault };
     return this.#next === this.#fields.length ? { ok: true, value } : { ok: false, fault: "trailing-bytes" };

@@ -5,7 +5,16 @@ import { type LaunchOrder, type LaunchProgress, launchOrder, launchProgress } fr
 const orders: readonly LaunchOrder[] = [
   { command: "up", stateRoot: "/var/lib/mesh", network: "home" },
   { command: "join", stateRoot: "/s", invite: "mesh1abc", nodeName: "b", listen: "[::]:443", logLevel: "debug" },
-  { command: "init", stateRoot: "/s", network: "home", cidr: "10.77.0.0/16", nodeBits: 24, tunName: "mesh0", udpPort: 51_820 },
+  {
+    command: "init",
+    stateRoot: "/s",
+    network: "home",
+    cidr: "10.77.0.0/16",
+    nodeBits: 24,
+    tunName: "mesh0",
+    udpPort: 51_820,
+    tcpRelay: 443,
+  },
 ];
 const steps: readonly LaunchProgress[] = [
   { type: "step", text: "joined", ms: 12 },
@@ -31,6 +40,7 @@ test("a misspelt or impossible option is an error that names it", () => {
     [{ listen: "0.0.0.0:0" }, /listen must be an address and a port/],
     [{ udpPort: 0 }, /udpPort/],
     [{ udpPort: "51820" }, /udpPort/],
+    [{ tcpRelay: 22 }, /tcpRelay must be 443/],
     [{ invite: null }, /invite must be a text/],
     [{ stateRoot: undefined }, /stateRoot must be a text/],
     [{ logLevel: "loud" }, /logLevel/],

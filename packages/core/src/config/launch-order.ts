@@ -12,6 +12,7 @@ import {
   portNumber,
   prefix4Text,
   relayLimit,
+  tcpRelayPort,
 } from "./settings.ts";
 import { flag, number, object, oneOf, openObject, optional, type Shape, text } from "./shape.ts";
 
@@ -41,6 +42,8 @@ export const launchOrder: Shape<LaunchOrder> = object({
   relayLimit: optional(relayLimit),
   /** Routers are asked for no port mapping. */
   noPortMap: optional(flag),
+  /** Port of TLS WebSocket, 0 for none; default: as before, at first 0. */
+  tcpRelay: optional(tcpRelayPort),
   logLevel: optional(logLevel),
   /** Log lines go to standard error too. */
   foreground: optional(flag),
@@ -60,6 +63,7 @@ export interface LaunchOrder {
   readonly listen?: string;
   readonly relayLimit?: number;
   readonly noPortMap?: boolean;
+  readonly tcpRelay?: number;
   readonly logLevel?: LogLevel;
   readonly foreground?: boolean;
 }

@@ -37,6 +37,13 @@ export const MAX_RELAY_LIMIT = 100_000;
 export const relayLimit: Shape<number> = wholeNumber(0, MAX_RELAY_LIMIT);
 export const DEFAULT_RELAY_LIMIT = 100;
 
+/** Where TLS WebSocket is offered to those whose UDP is blocked; 0: nowhere. Others never try ports of system services but 443. */
+export const tcpRelayPort: Shape<number> = (value, path) => {
+  const port = wholeNumber(0, 65_535)(value, path);
+  if (port !== 0 && port !== 443 && port < 1_024) throw new ShapeError(path, "443, a port from 1024 to 65535, or 0 for none");
+  return port;
+};
+
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 export const logLevel: Shape<LogLevel> = oneOf(...LOG_LEVELS);

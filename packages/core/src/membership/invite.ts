@@ -29,7 +29,8 @@ export interface Invite {
 
 export interface InviteMember {
   readonly node: NodeId;
-  readonly endpoints: readonly Endpoint[]; // TCP
+  /** TCP: of the control plane, then those where it takes TLS WebSocket, if any. */
+  readonly endpoints: readonly Endpoint[];
 }
 
 /** An invite as read, with what its statement says. */
@@ -46,7 +47,7 @@ export const INVITE_SCHEME = "mesh1";
 const VERSION = 1;
 const CHECKSUM_BYTES = 4;
 export const MAX_INVITE_MEMBERS = 3;
-const MAX_MEMBER_ENDPOINTS = 8;
+export const MAX_MEMBER_ENDPOINTS = 8;
 
 //  ver u8 | statement u16+n | issuer 32 | seed 32 | expires u64 | uses u16 | members u8 × (key 32, endpoints u8 × (ip 16, port u16)) | checksum 4
 export function formatInvite(crypto: Crypto, invite: Invite): string {

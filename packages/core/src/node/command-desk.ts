@@ -4,6 +4,7 @@ import { MeshError } from "../errors.ts";
 import { type NodeId, shortId } from "../ids/node-id.ts";
 import type { RecordBook } from "../membership/record-book.ts";
 import type { Trust } from "../membership/trust.ts";
+import { isTcpEndpoint } from "../path/candidate.ts";
 import type { Millis } from "../time/millis.ts";
 import { earliest } from "../time/wake.ts";
 import type { AdmissionDesk } from "./admission-desk.ts";
@@ -13,7 +14,7 @@ import { findMember } from "./find-member.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { CommandId, NodeCommand } from "./node-event.ts";
 import type { Pong } from "./peer.ts";
-import { candidateText, isUnheardInTunnel, pathText } from "./peer-state.ts";
+import { candidateText, isUnheardInTunnel, type Names, pathText } from "./peer-state.ts";
 import type { Peers } from "./peers.ts";
 import { type PingAnswer, PingDesk, pingView } from "./ping-desk.ts";
 
@@ -99,13 +100,14 @@ export class CommandDesk {
   #pingResult(id: CommandId, node: NodeId, pong: Pong | undefined, now: Millis): NodeEffect {
     const { trust, book, peers } = this.#node;
     const nameOf = (of: NodeId): string => book.membership.members.get(of)?.name ?? shortId(of);
+    const names = { nameOf, isByTcp: (relay: NodeId) => peers.isByTcp(relay) };
     const member = book.membership.members.get(node);
     const peer = peers.peer(node);
     const ping = pingView({
       node: nameOf(node),
       address: member === undefined ? "-" : address4(trust.plan, member.certificate.number),
-      path: peer === undefined ? "not a member any more" : pathText(peer.path, { now, nameOf }),
-      answer: pong === undefined ? undefined : answerOf(pong, nameOf),
+      path: peer === undefined ? "not a member any more" : pathText(peer.path, { now, ...names }),
+      answer: pong === undefined ? undefined : answerOf(pong, names),
       session: peer?.sessionAt !== undefined,
       throughTunnel: !isUnheardInTunnel(peer, now),
     });
@@ -117,9 +119,8 @@ function asked(id: CommandId): NodeEffect {
   return { type: "command-result", id, result: { type: "ask-relays" } };
 }
 
-function answerOf({ candidate, rtt }: Pong, nameOf: (node: NodeId) => string): PingAnswer {
-  const path = candidateText(candidate, nameOf);
-  return candidate.type === "direct"
-    ? { path, endpoint: formatEndpoint(candidate.endpoint), rtt }
-    : { path, relay: nameOf(candidate.relay), rtt };
+function answerOf({ candidate, rtt }: Pong, names: Names): PingAnswer {
+  const path = candidateText(candidate, names);
+  if (candidate.type === "relay") return { path, relay: names.nameOf(candidate.relay), rtt };
+  return isTcpEndpoint(candidate.endpoint) ? { path, rtt } : { path, endpoint: formatEndpoint(candidate.endpoint), rtt };
 }

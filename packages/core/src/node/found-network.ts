@@ -41,5 +41,14 @@ export function foundNetwork(options: FoundOptions): Omit<NodeSnapshot, "udpPort
     consent: signConsent(crypto, key, network),
     issuerCertificate: new Uint8Array(),
   });
-  return { statement, certificate, sequence: 0, stampsUntil: 0, hasLeft: false, relayLimit: DEFAULT_RELAY_LIMIT, ledger: EMPTY_LEDGER };
+  return {
+    statement,
+    certificate,
+    sequence: 0,
+    stampsUntil: 0,
+    hasLeft: false,
+    relayLimit: DEFAULT_RELAY_LIMIT,
+    tcpRelay: 0,
+    ledger: EMPTY_LEDGER,
+  };
 }

@@ -53,6 +53,7 @@ test("an answer that holds makes a node of it", () => {
     stampsUntil: 0,
     hasLeft: false,
     relayLimit: 100,
+    tcpRelay: 0,
     ledger: EMPTY_LEDGER,
   });
   assert.deepEqual(records, [admin]);

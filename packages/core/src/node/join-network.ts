@@ -43,6 +43,7 @@ export function finishJoin(
       stampsUntil: 0,
       hasLeft: false,
       relayLimit: DEFAULT_RELAY_LIMIT,
+      tcpRelay: 0,
       ledger: EMPTY_LEDGER,
     },
     records,

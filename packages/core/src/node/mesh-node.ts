@@ -33,6 +33,7 @@ import { CutOff, linksThroughTunnel } from "./overlay-links.ts";
 import { OwnRecord } from "./own-record.ts";
 import { Peers } from "./peers.ts";
 import { encodeRecords, type NodeSnapshot } from "./snapshot.ts";
+import { inviteMembers, tcpRelayEndpoints } from "./tcp-offer.ts";
 import { type NodeDevice, routesView, statusView, type ViewParts, type ViewSources } from "./views.ts";
 import { whyView } from "./why-view.ts";
 
@@ -91,7 +92,7 @@ export class MeshNode {
   #startedWallAt: Millis = 0;
   readonly #writes = new DurableWrites();
   #recordsWriteAt: Millis | undefined;
-  readonly #targets = new LinkTargets();
+  readonly #targets = new LinkTargets((node) => this.#peers.tcpStreamOf(node));
 
   constructor(options: MeshNodeOptions) {
     const { crypto, random, key, root, snapshot, records } = options;
@@ -120,6 +121,7 @@ export class MeshNode {
       stampFloor: snapshot.stampsUntil,
       ownEndpoints: () => this.#ownRecord.endpoints().udp,
       mappedEndpoints: () => this.#ownRecord.mappedEndpoints(),
+      takesTcp: () => this.#snapshot.tcpRelay > 0,
       onPong: (pong) => this.#commands.answered(pong, this.#now),
       onReserve: (until) => this.#write({ stampsUntil: until }, () => this.#peers.stampsReserved(until, this.#now)),
     });
@@ -251,6 +253,8 @@ export class MeshNode {
         const hasLost = this.#ownRecord.portMapped(event.endpoints, this.#now);
         return hasLost && !this.#farewell.isBegun ? this.#peers.networkChanged(this.#now) : [];
       }
+      case "tcp-way":
+        return [...this.#peers.tcpWay(event.node, event.way, this.#now), ...this.#targets.relink(event.node)];
       case "traffic":
         return this.#farewell.isBegun ? [] : this.#peers.traffic(event.peers, this.#now);
       case "command":
@@ -397,7 +401,8 @@ export class MeshNode {
       const usable = (endpoints: readonly Endpoint[]): readonly Endpoint[] =>
         endpoints.filter((endpoint) => isUsableCandidate(this.trust.plan, endpoint));
       const isKept = record.homes.includes(this.id);
-      const place = { ...record, own: usable(record.udp), reflexive: usable(record.reflexive), isKept };
+      const tcpRelays = usable(tcpRelayEndpoints(record));
+      const place = { ...record, own: usable(record.udp), reflexive: usable(record.reflexive), isKept, tcpRelays };
       const candidates = this.#peers.published(record.node, place, this.#now);
       return [...candidates, ...this.#targets.want(record.node, usable(record.tcp))];
     });
@@ -419,9 +424,8 @@ export class MeshNode {
   }
 
   #reachableMembers(): readonly InviteMember[] {
-    const others = this.#book.set.endpointRecords().filter(({ node }) => node !== this.id && this.#links.has(node));
-    const own = { node: this.id, endpoints: this.#ownRecord.endpoints().tcp };
-    return [own, ...others.map(({ node, tcp }) => ({ node, endpoints: tcp }))].filter(({ endpoints }) => endpoints.length > 0);
+    const others = this.#book.set.endpointRecords().filter(({ node }) => this.#links.has(node));
+    return inviteMembers([{ node: this.id, ...this.#ownRecord.place(this.#now) }, ...others]);
   }
 
   // Host

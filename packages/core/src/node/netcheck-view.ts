@@ -7,7 +7,7 @@ import { type Millis, minutes } from "../time/millis.ts";
 import { type CandidateFacts, isAnswering } from "./candidate-log.ts";
 import type { Surroundings } from "./peer.ts";
 import { candidateText, isUnreached } from "./peer-state.ts";
-import { healthOf, nameOf, type ViewParts, type ViewSources } from "./views.ts";
+import { healthOf, nameOf, namesIn, type ViewParts, type ViewSources } from "./views.ts";
 
 /** An answer of before says nothing of the network as it is now: a laptop may have been carried elsewhere. */
 const LATELY: Millis = minutes(5);
@@ -88,7 +88,7 @@ function relayView(parts: ViewParts, { node, every }: Surroundings["homes"][numb
     name: nameOf(parts, node),
     id: node,
     answers: last !== undefined && isAnswering(last),
-    ...(last !== undefined && { path: candidateText(last.candidate, (relay) => nameOf(parts, relay)) }),
+    ...(last !== undefined && { path: candidateText(last.candidate, namesIn(parts)) }),
     ...(last?.rtt !== undefined && { rttMs: last.rtt }),
     ...(last?.answeredAt !== undefined && { answeredAt: last.answeredAt + parts.wallOffset }),
     ...(every !== undefined && { everyMs: every }),

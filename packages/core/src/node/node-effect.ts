@@ -23,6 +23,9 @@ export type NodeEffect =
   | { readonly type: "send-keepalive"; readonly slot: PeerSlot }
   /** `ttl`: so many routers may forward it; the host's default unless told. */
   | { readonly type: "send-datagram"; readonly way: Way; readonly bytes: Uint8Array; readonly ttl?: number }
+  /** By TLS WebSocket, at the first of these endpoints that answers; a `tcp-way` event follows, and another when it is gone. */
+  | { readonly type: "open-tcp-way"; readonly node: NodeId; readonly endpoints: readonly Endpoint[] }
+  | { readonly type: "close-tcp-way"; readonly node: NodeId }
   // control plane
   | { readonly type: "connect"; readonly node: NodeId; readonly endpoints: readonly Endpoint[] }
   | { readonly type: "disconnect"; readonly node: NodeId }

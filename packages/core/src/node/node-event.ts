@@ -1,9 +1,11 @@
 import type { Endpoint } from "../address/endpoint.ts";
+import type { NodeId } from "../ids/node-id.ts";
 import type { ControlEvent } from "../ports/control-plane.ts";
 import type { NodeException, PeerSlot } from "../ports/datapath.ts";
 import type { HostView } from "../ports/host-network.ts";
 import type { TrafficStamps } from "../session/session-event.ts";
 import type { Millis } from "../time/millis.ts";
+import type { TcpWay } from "./tcp-ways.ts";
 
 /** Everything that can happen to a node. The only way anything gets in. */
 export type NodeEvent =
@@ -23,6 +25,8 @@ export type NodeEvent =
   | { readonly type: "host"; readonly host: HostView }
   /** Routers lead these endpoints to the tunnel's UDP port now: all that there are; empty: none any more. */
   | { readonly type: "port-mapped"; readonly endpoints: readonly Endpoint[] }
+  /** The connection asked for by `open-tcp-way` is there, with the loopback endpoints that lead to it; without `way`: it could not be made, or is gone. */
+  | { readonly type: "tcp-way"; readonly node: NodeId; readonly way: TcpWay | undefined }
   /** Stamps of peers with traffic since the last time, about twice a second. */
   | { readonly type: "traffic"; readonly peers: readonly PeerStamps[] }
   | { readonly type: "command"; readonly id: CommandId; readonly command: NodeCommand }

@@ -18,7 +18,7 @@ export const PUBLISH_BURST = 3;
 const SETTLING: Millis = seconds(3);
 
 /** What a node publishes of where it is. */
-export type OwnPlace = Pick<EndpointRecord, "udp" | "reflexive" | "tcp" | "isReachable" | "isRelay" | "homes">;
+export type OwnPlace = Pick<EndpointRecord, "udp" | "reflexive" | "tcp" | "isReachable" | "isRelay" | "homes" | "tcpRelay">;
 
 /** Of this host's own addresses. */
 export interface OwnEndpoints {
@@ -87,6 +87,7 @@ export function samePlace(a: OwnPlace, b: OwnPlace): boolean {
   return textOf(a) === textOf(b);
 }
 
-function textOf({ udp, reflexive, tcp, isReachable, isRelay, homes }: OwnPlace): string {
-  return JSON.stringify([udp.map(formatEndpoint), reflexive.map(formatEndpoint), tcp.map(formatEndpoint), isReachable, isRelay, homes]);
+function textOf({ udp, reflexive, tcp, isReachable, isRelay, homes, tcpRelay }: OwnPlace): string {
+  const endpoints = [udp, reflexive, tcp].map((list) => list.map(formatEndpoint));
+  return JSON.stringify([...endpoints, isReachable, isRelay, homes, tcpRelay]);
 }

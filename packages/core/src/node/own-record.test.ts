@@ -37,7 +37,7 @@ class Scene {
       book,
       peers: { place: () => this.outer, assumeReachable: () => this.assumed++ },
       host: host(HOME),
-      snapshot: () => ({ udpPort: 5_000, tcpPort: 4_001, relayLimit: 100 }) as NodeSnapshot,
+      snapshot: () => ({ udpPort: 5_000, tcpPort: 4_001, relayLimit: 100, tcpRelay: 0 }) as NodeSnapshot,
       nextSequence: () => ++this.sequence,
       commit: (_change, then) => then(),
       announce: (records) => {

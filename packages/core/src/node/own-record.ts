@@ -93,12 +93,12 @@ export class OwnRecord {
 
   /** There may be something to tell. */
   placeChanged(now: Millis): void {
-    this.#publisher.want(this.#place(now));
+    this.#publisher.want(this.place(now));
   }
 
   /** Somebody holds a newer record in our name: ours is told again though nothing changed. */
   wasReplaced(now: Millis): void {
-    this.#publisher.wantAgain(this.#place(now));
+    this.#publisher.wantAgain(this.place(now));
   }
 
   wakeAt(): Millis | undefined {
@@ -120,8 +120,10 @@ export class OwnRecord {
     return this.#node.commit({ sequence }, () => this.#node.announce([record]));
   }
 
-  #place(now: Millis): OwnPlace {
+  /** What the record says, or will say. */
+  place(now: Millis): OwnPlace {
     const place = this.#node.peers.place(now);
-    return { ...this.endpoints(), ...place, isRelay: place.isReachable && this.#node.snapshot().relayLimit > 0 };
+    const { relayLimit, tcpRelay } = this.#node.snapshot();
+    return { ...this.endpoints(), ...place, tcpRelay, isRelay: relayLimit > 0 && (place.isReachable || tcpRelay > 0) };
   }
 }

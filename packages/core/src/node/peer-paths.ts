@@ -2,13 +2,13 @@ import { type Endpoint, sameEndpoint } from "../address/endpoint.ts";
 import type { Way } from "../address/way.ts";
 import type { Random } from "../crypto/crypto.ts";
 import type { NodeId } from "../ids/node-id.ts";
-import { type Candidate, MAX_RELAYS_TRIED, relayed, sameCandidate } from "../path/candidate.ts";
+import { type Candidate, direct, isTcpEndpoint, relayed, sameCandidate } from "../path/candidate.ts";
 import { NEW_PATH, type PathEffect, type PathEvent, pathWakeAt } from "../path/path-state.ts";
 import type { ProbeExchange } from "../path/probe-exchange.ts";
 import { stepPath } from "../path/step-path.ts";
 import type { PeerSlot, RelayMember } from "../ports/datapath.ts";
 import { MAX_REFLEXIVE } from "../records/endpoint-record.ts";
-import { type Millis, seconds } from "../time/millis.ts";
+import type { Millis } from "../time/millis.ts";
 import { TokenBucket } from "../time/token-bucket.ts";
 import { earliest } from "../time/wake.ts";
 import { MAX_OFFERED, type ProbePurpose } from "../wire/probe.ts";
@@ -16,12 +16,15 @@ import { CandidateLog } from "./candidate-log.ts";
 import type { Counters } from "./counters.ts";
 import { DroppingRelays } from "./dropping-relays.ts";
 import type { NodeEffect } from "./node-effect.ts";
-import { ObservedEndpoints } from "./observed-endpoints.ts";
+import { type Mapping, ObservedEndpoints } from "./observed-endpoints.ts";
 import { isInNeed, type OuterPlace, type Peer, type PublishedPlace, type Surroundings } from "./peer.ts";
+import { PeerRelays } from "./peer-relays.ts";
+import { pathOf } from "./peer-state.ts";
 import { PeerWays } from "./peer-ways.ts";
 import { ProbeBudget, type ProbeReason } from "./probe-budget.ts";
 import { Rendezvous } from "./rendezvous.ts";
 import type { SlotTable } from "./slot-table.ts";
+import { type TcpWay, TcpWays, type TcpWaysStep } from "./tcp-ways.ts";
 import { Unasked } from "./unasked.ts";
 
 /** PINGs for one peer: a probing round over all its candidates goes through at once, a flood of claims does not. */
@@ -29,8 +32,6 @@ const PEER_PROBES = { burst: 100, perSecond: 20 };
 /** Offers of one peer that are answered: each makes us send a round of PINGs where it says. */
 const PEER_OFFERS = { burst: 6, perSecond: 0.5 };
 
-/** An end that only receives sends a keepalive every 10 s. */
-const HEARD_LATELY: Millis = seconds(11);
 /** Of the reflexive endpoints: one for each family of addresses is what routers have to give. */
 const MAX_MAPPED = MAX_REFLEXIVE / 2;
 
@@ -43,6 +44,7 @@ const RETRY_SPACING: Millis = 150;
  */
 export class PeerPaths {
   readonly ways: PeerWays = new PeerWays();
+  readonly tcpWays: TcpWays;
   readonly #counters: Counters;
   readonly #probes: ProbeExchange;
   readonly #ownEndpoints: () => readonly Endpoint[];
@@ -50,6 +52,7 @@ export class PeerPaths {
   readonly #peers = new Map<PeerSlot, Peer>();
   readonly #slots: SlotTable;
   readonly #rendezvous: Rendezvous;
+  readonly relays: PeerRelays;
   readonly #observed = new ObservedEndpoints();
   readonly #unasked = new Unasked();
   readonly #probeBudget = new ProbeBudget();
@@ -73,6 +76,21 @@ export class PeerPaths {
     this.#ownEndpoints = options.ownEndpoints;
     this.#mappedEndpoints = options.mappedEndpoints;
     this.#rendezvous = new Rendezvous(options.random);
+    this.relays = new PeerRelays({
+      peers: this.#peers,
+      rendezvous: this.#rendezvous,
+      slotOf: (node) => this.#slots.slotOf(node),
+      isReachable: () => this.#unasked.isReachable,
+      mapping: (now) => this.#mapping(now),
+      isByTcp: (node) => this.isByTcp(node),
+      homesChanged: () => {
+        this.#hasMoved = true;
+      },
+      step: (slot, event, now) => this.step(slot, event, now),
+      ping: (slot, to, asking) => this.ping(slot, to, asking),
+      count: (what) => this.#counters.count(what),
+    });
+    this.tcpWays = new TcpWays(options.random, (node) => this.#rttOf(node));
   }
 
   peers(): Iterable<readonly [PeerSlot, Peer]> {
@@ -110,7 +128,7 @@ export class PeerPaths {
     this.#wakes.delete(slot);
     this.#observed.forget(peer.node);
     this.ways.delete(slot);
-    return peer.isRelay ? this.#relayChanged(peer.node, now) : [];
+    return [...this.#tcpSteps(this.tcpWays.remove(peer.node), now), ...(peer.isRelay ? this.relays.pathChanged(peer.node, now) : [])];
   }
 
   // Where this node is
@@ -124,7 +142,7 @@ export class PeerPaths {
   noteObserved(observer: NodeId, seen: Endpoint, now: Millis): readonly NodeEffect[] {
     if (!this.#observed.note(observer, seen, now)) return [];
     this.#hasMoved = true;
-    return this.#unasked.isReachable ? this.#tendHomes(now) : [];
+    return this.#unasked.isReachable ? this.relays.tendHomes(now) : [];
   }
 
   /** A PING of ours was answered straight from there. */
@@ -141,7 +159,7 @@ export class PeerPaths {
   heardUnasked({ ip }: Endpoint, now: Millis): readonly NodeEffect[] {
     if (!this.#unasked.heard(ip, now)) return [];
     this.#hasMoved = true;
-    return this.#tendHomes(now);
+    return this.relays.tendHomes(now);
   }
 
   assumeReachable(): void {
@@ -168,8 +186,7 @@ export class PeerPaths {
 
   surroundings(now: Millis): Surroundings {
     const homes = this.#rendezvous.homes.map((node) => ({ node, every: this.#rendezvous.keepaliveOf(node) }));
-    const mapping = this.#observed.mapping(this.#ownEndpoints(), now);
-    return { mapping, sightings: this.#observed.sightings(now), isReachable: this.#unasked.isReachable, homes };
+    return { mapping: this.#mapping(now), sightings: this.#observed.sightings(now), isReachable: this.#unasked.isReachable, homes };
   }
 
   /** Whether {@link place} may say something else than when this was asked last. */
@@ -194,18 +211,23 @@ export class PeerPaths {
     if (peer === undefined) return [];
     peer.homes = place.homes;
     peer.isRelay = place.isRelay;
-    return [...this.step(slot, { type: "published", ...place }, now), ...this.#offerRelays(slot, now), ...this.#tendHomes(now)];
+    this.tcpWays.published(peer.node, { endpoints: place.tcpRelays ?? [], isRelay: place.isRelay });
+    return [...this.step(slot, { type: "published", ...place }, now), ...this.relays.offer(slot, now), ...this.relays.tendHomes(now)];
   }
 
   /** The peer said goodbye. */
   stopped(slot: PeerSlot, now: Millis): readonly NodeEffect[] {
     const peer = this.#peers.get(slot);
-    if (peer !== undefined) peer.isRelay = false;
-    return [...this.step(slot, { type: "stopped" }, now), ...this.#tendHomes(now)];
+    if (peer !== undefined) {
+      peer.isRelay = false;
+      this.tcpWays.stopped(peer.node);
+    }
+    return [...this.step(slot, { type: "stopped" }, now), ...this.relays.tendHomes(now)];
   }
 
   /** Our own addresses or default routes changed. Homes are asked first, then paths in use, at last those that failed, one after the other. */
   networkChanged(now: Millis): readonly NodeEffect[] {
+    this.tcpWays.networkChanged(now);
     this.#observed.clear();
     this.#probeBudget.clear();
     this.#unasked.moved(this.#ownEndpoints());
@@ -223,11 +245,63 @@ export class PeerPaths {
   timer(now: Millis): readonly NodeEffect[] {
     const effects: NodeEffect[] = [];
     for (const [slot, dueAt] of [...this.#wakes]) if (dueAt <= now) effects.push(...this.step(slot, { type: "timer" }, now));
-    return effects;
+    return [...effects, ...this.#tcpSteps(this.tcpWays.due(now), now)];
   }
 
   wakeAt(): Millis | undefined {
-    return earliest(...this.#wakes.values());
+    return earliest(this.tcpWays.wakeAt(), ...this.#wakes.values());
+  }
+
+  // TCP
+
+  /** A connection to the member is there, or gone. */
+  tcpWay(node: NodeId, way: TcpWay | undefined, now: Millis): readonly NodeEffect[] {
+    if (way !== undefined) {
+      this.tcpWays.opened(node, way, now);
+      return this.tcpWays.isWay(way.endpoint) ? this.#stepOf(node, { type: "heard", from: direct(way.endpoint) }, now) : [];
+    }
+    this.tcpWays.closed(node, now);
+    return this.isByTcp(node) ? this.#stepOf(node, { type: "doubted" }, now) : [];
+  }
+
+  /** Packets to the member go straight, and by TCP. */
+  isByTcp(node: NodeId): boolean {
+    const path = this.#peerOf(node)?.path;
+    const candidate = path === undefined ? undefined : pathOf(path)?.candidate;
+    return candidate?.type === "direct" && isTcpEndpoint(candidate.endpoint);
+  }
+
+  #rttOf(node: NodeId): Millis | undefined {
+    const path = this.#peerOf(node)?.path;
+    return path === undefined ? undefined : pathOf(path)?.rtt;
+  }
+
+  #tcpSteps(steps: readonly TcpWaysStep[], now: Millis): readonly NodeEffect[] {
+    return steps.flatMap((step) => this.#tcpStep(step, now));
+  }
+
+  #tcpStep(step: TcpWaysStep, now: Millis): readonly NodeEffect[] {
+    switch (step.type) {
+      case "open":
+        return [{ type: "open-tcp-way", node: step.node, endpoints: step.endpoints }];
+      case "close":
+        return [{ type: "close-tcp-way", node: step.node }];
+      case "ask":
+        return step.nodes.flatMap((node) => this.#askByUdp(node, now));
+    }
+  }
+
+  /** Whatever its path is: an answer moves that as any other does. */
+  #askByUdp(node: NodeId, now: Millis): readonly NodeEffect[] {
+    const slot = this.#slots.slotOf(node);
+    const peer = slot === undefined ? undefined : this.#peers.get(slot);
+    if (slot === undefined || peer === undefined) return [];
+    const endpoints = peer.path.endpoints.filter((endpoint) => !isTcpEndpoint(endpoint));
+    return endpoints.flatMap((endpoint) => this.ping(slot, direct(endpoint), { purpose: "discover", now }));
+  }
+
+  #mapping(now: Millis): Mapping {
+    return this.#observed.mapping(this.#ownEndpoints(), now);
   }
 
   // Paths
@@ -255,14 +329,15 @@ export class PeerPaths {
     else this.#wakes.set(slot, wakeAt);
     const effects = step.effects.flatMap((effect) => this.#perform(slot, peer, effect, now));
     const after = step.peer.state.name;
-    if (after !== before || step.effects.some(({ type }) => type === "use")) effects.push(...this.#tendRelays(slot, peer, now));
+    if (after !== before || step.effects.some(({ type }) => type === "use")) effects.push(...this.relays.tend(slot, peer, now));
     if (after === before) return effects;
     this.#counters.count(`path.${after}`);
-    if (isInNeed(step.peer)) effects.push(...this.#offerRelays(slot, now));
+    if (after === "failed") effects.push(...this.#tcpSteps(this.tcpWays.lost(peer.node, now), now));
+    if (isInNeed(step.peer)) effects.push(...this.relays.offer(slot, now));
     // Perhaps it is we who cannot be heard any more, and a relay must learn where we are before it passes anything on.
     if (after === "suspect") effects.push(...step.peer.relays.flatMap((relay) => this.#stepOf(relay, { type: "doubted" }, now)));
-    if (after === "probing") effects.push(...peer.homes.flatMap((home) => this.#wantRelay(home, now)));
-    if (after === "direct" || before === "direct") effects.push(...this.#relayChanged(peer.node, now));
+    if (after === "probing") effects.push(...peer.homes.flatMap((home) => this.relays.want(home, now)));
+    if (after === "direct" || before === "direct") effects.push(...this.relays.pathChanged(peer.node, now));
     return effects;
   }
 
@@ -279,7 +354,7 @@ export class PeerPaths {
         peer.heldHandshake = undefined;
         return [
           ...this.#setWays(slot, peer),
-          ...(hasMoved ? this.#followRelay(peer.node) : []),
+          ...(hasMoved ? this.#followRelay(peer.node, now) : []),
           ...(held === undefined ? [] : this.sendAll(slot, peer.used, held, now)),
         ];
       }
@@ -292,109 +367,11 @@ export class PeerPaths {
   }
 
   /** Packets that this member relays for us go where it is now. */
-  #followRelay(relay: NodeId): readonly NodeEffect[] {
-    return [...this.#peers].flatMap(([slot, peer]) =>
-      peer.used.some((candidate) => sameCandidate(candidate, relayed(relay))) ? this.#setWays(slot, peer) : [],
-    );
-  }
-
-  // Relays
-
-  /** A path straight to this member opened or closed: whoever is reached by it, or could be, must know. */
-  #relayChanged(relay: NodeId, now: Millis): readonly NodeEffect[] {
-    if (this.#peerOf(relay)?.isRelay === false) return [];
-    const effects = [...this.#tendHomes(now)];
-    const isHome = this.#rendezvous.homes.includes(relay);
-    for (const [slot, { node, homes }] of this.#peers)
-      if (node !== relay && (isHome || homes.includes(relay))) effects.push(...this.#offerRelays(slot, now));
-    return effects;
-  }
-
-  /** Tells the path which relays there are: the peer's homes, then ours. */
-  #offerRelays(slot: PeerSlot, now: Millis): readonly NodeEffect[] {
-    const peer = this.#peers.get(slot);
-    if (peer === undefined) return [];
-    const named = [...peer.homes, ...this.#rendezvous.homes];
-    const reached = [...new Set(isInNeed(peer.path) ? [...named, ...this.#openRelays()] : named)].filter(
-      (relay) => relay !== peer.node && this.#peerOf(relay)?.path.state.name === "direct",
-    );
-    const relays = peer.dropping.without(reached, now).slice(0, MAX_RELAYS_TRIED);
-    const isRelayable = peer.homes.length > 0 || this.#rendezvous.homes.length > 0 || (!this.#unasked.isReachable && this.#hasRelay(peer));
-    const { relays: known, isRelayable: wasRelayable } = peer.path;
-    const isKnown = relays.length === known.length && relays.every((relay, i) => relay === known[i]);
-    return isKnown && isRelayable === wasRelayable ? [] : this.step(slot, { type: "relays", relays, isRelayable }, now);
-  }
-
-  /** Packets go out, probes are answered, and nothing comes in: the peer is told, by all that reach it. */
-  unheard(slot: PeerSlot, now: Millis): readonly NodeEffect[] {
-    const peer = this.#peers.get(slot);
-    if (peer === undefined || !peer.dropping.mayTell(now)) return [];
-    return peer.path.relays.flatMap((relay) => this.ping(slot, relayed(relay), { purpose: "unheard", now }));
-  }
-
-  /** The peer hears nothing of our packets: where we hear its own, or neither of us hears anything, the relay that we chose is to blame. */
-  toldUnheard(slot: PeerSlot, now: Millis): readonly NodeEffect[] {
-    const peer = this.#peers.get(slot);
-    if (peer === undefined) return [];
-    const isOurs = peer.dropping.isTelling(now) || now - peer.heardInTunnelAt < HEARD_LATELY;
-    return isOurs ? this.relayDrops(slot, now) : this.unheard(slot, now);
-  }
-
-  /** Packets do not get through by the relay in use: others are tried first from now on. */
-  relayDrops(slot: PeerSlot, now: Millis): readonly NodeEffect[] {
-    const peer = this.#peers.get(slot);
-    const used = peer?.path.state.name === "relayed" ? peer.path.state.path.candidate : undefined;
-    if (peer === undefined || used?.type !== "relay" || peer.path.relays.every((relay) => relay === used.relay)) return [];
-    if (!peer.dropping.blame(used.relay, now)) return [];
-    this.#counters.count("path.relayDrops");
-    return this.#offerRelays(slot, now);
-  }
-
-  #hasRelay(besides: Peer): boolean {
-    for (const peer of this.#peers.values()) if (peer.isRelay && peer !== besides) return true;
-    return false;
-  }
-
-  /** Members that relay and that we reach now: for a peer that nobody else leads to. One more than are tried, in case the peer is among them. */
-  #openRelays(): readonly NodeId[] {
-    const open: NodeId[] = [];
-    for (const { node, isRelay, path } of this.#peers.values()) {
-      if (isRelay && path.state.name === "direct") open.push(node);
-      if (open.length > MAX_RELAYS_TRIED) break;
-    }
-    return open;
-  }
-
-  #wantRelay(relay: NodeId, now: Millis): readonly NodeEffect[] {
-    const peer = this.#peerOf(relay);
-    return peer === undefined || peer.path.state.name === "direct" ? [] : this.#stepOf(relay, { type: "wanted" }, now);
-  }
-
-  /** Homes are needed where nobody comes in unasked, or does so only as long as a NAT remembers. */
-  #tendHomes(now: Millis): readonly NodeEffect[] {
-    const mapping = this.#observed.mapping(this.#ownEndpoints(), now);
-    const isOpen = this.#unasked.isReachable && (mapping === "none" || mapping === "unknown");
-    const offers = isOpen
-      ? []
-      : [...this.#peers.values()].flatMap(({ node, isRelay, path }) =>
-          isRelay ? [{ node, rtt: path.state.name === "direct" ? path.state.path.rtt : undefined }] : [],
-        );
-    const { changed, wanted } = this.#rendezvous.choose(offers);
-    this.#hasMoved ||= changed.length > 0;
-    return [
-      ...wanted.flatMap((relay) => this.#wantRelay(relay, now)),
-      ...changed.flatMap((relay) => this.#stepOf(relay, { type: "keepalive", every: this.#rendezvous.keepaliveOf(relay) }, now)),
-      ...(changed.length === 0 ? [] : [...this.#peers.keys()].flatMap((slot) => this.#offerRelays(slot, now))),
-    ];
-  }
-
-  /** A relay that packets go by is asked often enough to stay open; one that they would go by is not. */
-  #tendRelays(slot: PeerSlot, { used, path }: Peer, now: Millis): readonly NodeEffect[] {
-    const isAwake = path.state.name === "relayed" || path.state.name === "suspect" || path.state.name === "probing";
-    const relays = isAwake ? used.flatMap((candidate) => (candidate.type === "relay" ? [candidate.relay] : [])) : [];
-    return this.#rendezvous
-      .used(slot, relays)
-      .flatMap((relay) => this.#stepOf(relay, { type: "keepalive", every: this.#rendezvous.keepaliveOf(relay) }, now));
+  #followRelay(relay: NodeId, now: Millis): readonly NodeEffect[] {
+    return [...this.#peers].flatMap(([slot, peer]) => [
+      ...(peer.used.some((candidate) => sameCandidate(candidate, relayed(relay))) ? this.#setWays(slot, peer) : []),
+      ...(peer.path.relays.includes(relay) ? this.relays.offer(slot, now) : []),
+    ]);
   }
 
   // What goes out
@@ -434,7 +411,9 @@ export class PeerPaths {
     if (isClaimed) this.#probeBudget.sent(to.endpoint, reason, now);
     const bytes = this.#probes.ping(slot, to, options);
     if (bytes === undefined) return [];
-    this.#peers.get(slot)?.candidates.asked(to, now);
+    const peer = this.#peers.get(slot);
+    peer?.candidates.asked(to, now);
+    if (peer !== undefined && to.type === "direct" && !isTcpEndpoint(to.endpoint)) this.tcpWays.asked(peer.node, now);
     return this.send(way, bytes, now, ttl);
   }
 

@@ -131,3 +131,18 @@ test("packets that go unanswered for longer than a keepalive takes are told, whi
   assert.equal(isUnheardInTunnel({ path: NEW_PATH, unansweredAt: 1 }, NOW), false, "the path is what is told then");
   assert.equal(isUnheardInTunnel(undefined, NOW), false);
 });
+
+test("what goes by TCP is told as such, without the bridge's address", () => {
+  const byTcp = { candidate: direct({ ip: "127.0.0.1" as Ip, port: 5_000 }), rtt: 5, measuredAt: 0 };
+  assert.equal(text({ state: { name: "direct", ...use, path: byTcp } }), "tcp");
+  assert.equal(text({ state: { name: "dormant", last: byTcp, isLapsed: false, heardAt: 5, sinceAt: 6 } }), "tcp, idle");
+  const relayedBy = (isByTcp: boolean): string =>
+    pathText(
+      { ...NEW_PATH, state: { name: "relayed", ...use, path: byRelay } },
+      { now: NOW, nameOf: () => "office", isByTcp: () => isByTcp },
+    );
+  assert.deepEqual(
+    [relayedBy(true), relayedBy(false)],
+    ["relayed via office by tcp, looking for a direct path", "relayed by office, looking for a direct path"],
+  );
+});

@@ -1,7 +1,7 @@
 import { formatEndpoint } from "../address/endpoint.ts";
 import type { PeerState } from "../api/views.ts";
 import type { NodeId } from "../ids/node-id.ts";
-import type { Candidate } from "../path/candidate.ts";
+import { type Candidate, isTcpEndpoint } from "../path/candidate.ts";
 import type { Path, PeerPath, Search } from "../path/path-state.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 
@@ -66,8 +66,19 @@ export function pathOf({ state }: PeerPath): Path | undefined {
   }
 }
 
+/** How texts call members. */
+export interface Names {
+  nameOf(node: NodeId): string;
+  /** Is this relay reached by TCP alone? */
+  isByTcp?(relay: NodeId): boolean;
+}
+
+interface PathTextView extends Names {
+  readonly now: Millis;
+}
+
 /** How packets to the peer travel, or why they do not. */
-export function pathText({ state, endpoints, relays }: PeerPath, view: { readonly now: Millis; nameOf(node: NodeId): string }): string {
+export function pathText({ state, endpoints, relays }: PeerPath, view: PathTextView): string {
   const { now } = view;
   const isFindable = endpoints.length > 0 || relays.length > 0;
   switch (state.name) {
@@ -91,7 +102,7 @@ export function pathText({ state, endpoints, relays }: PeerPath, view: { readonl
   }
 
   function by(candidate: Candidate): string {
-    return candidateText(candidate, view.nameOf);
+    return candidateText(candidate, view);
   }
 
   function noAnswer(sinceAt: Millis): string {
@@ -99,9 +110,11 @@ export function pathText({ state, endpoints, relays }: PeerPath, view: { readonl
   }
 }
 
-/** `direct 198.51.100.2:51820`, `relayed by office`. */
-export function candidateText(candidate: Candidate, nameOf: (node: NodeId) => string): string {
-  return candidate.type === "direct" ? `direct ${formatEndpoint(candidate.endpoint)}` : `relayed by ${nameOf(candidate.relay)}`;
+/** `direct 198.51.100.2:51820`, `tcp`, `relayed by office`, `relayed via office by tcp`. */
+export function candidateText(candidate: Candidate, names: Names): string {
+  if (candidate.type === "direct") return isTcpEndpoint(candidate.endpoint) ? "tcp" : `direct ${formatEndpoint(candidate.endpoint)}`;
+  const relay = names.nameOf(candidate.relay);
+  return names.isByTcp?.(candidate.relay) === true ? `relayed via ${relay} by tcp` : `relayed by ${relay}`;
 }
 
 function searchText(search: Search | undefined, now: Millis): string {

@@ -85,6 +85,8 @@ export interface PublishedPlace {
   readonly homes: readonly NodeId[];
   /** We are one of its homes. */
   readonly isKept: boolean;
+  /** Where it takes TLS WebSocket, if it does. */
+  readonly tcpRelays?: readonly Endpoint[];
 }
 
 /** Handshakes do not count: they pass where packets of full size may not. */

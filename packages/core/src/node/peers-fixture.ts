@@ -85,7 +85,7 @@ export class PeersWorld {
   mapped: readonly Endpoint[] = [];
   now: Millis = 1_000;
 
-  constructor(others: readonly FarPeer[]) {
+  constructor(others: readonly FarPeer[], takesTcp = false) {
     this.peers = new Peers({
       crypto,
       random: new SeededRandom(++boots),
@@ -95,6 +95,7 @@ export class PeersWorld {
       stampFloor: 0,
       ownEndpoints: () => this.own,
       mappedEndpoints: () => this.mapped,
+      takesTcp: () => takesTcp,
       onPong: () => [],
       onReserve: (until) => this.peers.stampsReserved(until, this.now),
     });

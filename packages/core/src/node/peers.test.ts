@@ -374,3 +374,119 @@ describe("home relays", () => {
     assert.equal(pingsTo(sent, y), 0, "for a peer that is asleep");
   });
 });
+
+describe("by TCP", () => {
+  const shim = at("127.0.0.1", 7_000);
+  const way = { endpoint: shim, stream: at("127.0.0.1", 7_001) };
+  const offer = { isReachable: true, isRelay: true, tcpRelays: [at(y.endpoint.ip, 443)] };
+
+  /** y takes TCP and answers nothing by UDP; a connection to it is open. */
+  function blockedWorld(): PeersWorld {
+    const world = new PeersWorld([x, y, z]);
+    world.publish(y, offer);
+    world.peers.want(y.node, world.now);
+    const effects = world.until(world.now + 1_500);
+    assert.deepEqual(
+      effects.filter(({ type }) => type === "open-tcp-way"),
+      [{ type: "open-tcp-way", node: y.node, endpoints: offer.tcpRelays }],
+    );
+    const asked = world.peers.tcpWay(y.node, way, world.now);
+    answerByTcp(world, asked);
+    return world;
+  }
+
+  function answerByTcp(world: PeersWorld, effects: readonly NodeEffect[]): void {
+    for (const { way: sent, bytes } of datagramsOf(effects)) {
+      const isByTcp = sent.endpoint.ip === shim.ip && sent.endpoint.port === shim.port && sent.relay === undefined;
+      const outcome = isByTcp ? y.receive(bytes, at("127.9.9.9", 9_999)) : undefined;
+      if (outcome?.type === "ping") world.receive({ endpoint: shim }, outcome.pong);
+    }
+  }
+
+  test("UDP is silent: a connection is asked for, and what leads to it is the path", () => {
+    const world = blockedWorld();
+    assert.equal(world.stateOf(y), "direct");
+    assert.deepEqual([world.peers.isByTcp(y.node), world.peers.isUdpBlocked], [true, true]);
+    assert.deepEqual(world.peers.tcpStreamOf(y.node), way.stream);
+    assert.deepEqual(world.peers.place(world.now).homes, [y.node], "and it relays by it");
+  });
+
+  test("what its PONGs say of our address is the bridge's, and is not believed; nor does a PING by it make us reachable", () => {
+    const world = blockedWorld();
+    assert.deepEqual([world.peers.observed(), world.peers.place(world.now).reflexive], [[], []]);
+    world.receive({ endpoint: shim }, y.ping());
+    assert.equal(world.peers.place(world.now).isReachable, false);
+    world.receive({ endpoint: at("192.0.2.7") }, z.ping());
+    assert.equal(world.peers.place(world.now).isReachable, true, "one by the net does");
+  });
+
+  test("nor does one that a bridge hands on to a node that takes TCP, from an address that nothing was ever sent to", () => {
+    const offering = new PeersWorld([z], true);
+    offering.receive({ endpoint: at("127.9.9.9", 7_005) }, z.ping());
+    assert.equal(offering.peers.place(offering.now).isReachable, false);
+  });
+
+  test("of two relays the one that UDP reaches is the first, whatever its round trip", () => {
+    const world = blockedWorld();
+    world.find(z, { isRelay: true });
+    world.publish(x, { homes: [y.node, z.node] });
+    const path = world.peers.peer(x.node)?.path;
+    assert.deepEqual([path?.relays, path?.tcpRelays], [[z.node, y.node], [y.node]]);
+    assert.deepEqual(formatSent(world.peers.want(x.node, world.now)).slice(-2), ["probe 198.51.100.4 1>2", "probe 127.0.0.1 1>2"]);
+  });
+
+  test("nothing comes by an open connection: it is closed, and another one asked for", () => {
+    const world = blockedWorld();
+    world.until(world.now + 12_000);
+    world.peers.ping(y.node, world.now);
+    const told = world.until(world.now + 40_000).filter(({ type }) => type.endsWith("tcp-way"));
+    assert.deepEqual(
+      told.map(({ type }) => type),
+      ["close-tcp-way", "open-tcp-way"],
+    );
+  });
+
+  test("nor what a peer says that saw us there, whatever way it came", () => {
+    const world = new PeersWorld([y]);
+    world.find(y, {}, at("127.0.0.1", 40_000));
+    assert.equal(world.stateOf(y), "direct");
+    assert.deepEqual(world.peers.observed(), []);
+  });
+
+  test("from loopback nothing else is taken, unless this node takes TCP itself", () => {
+    const world = blockedWorld();
+    const stranger = { endpoint: at("127.0.0.1", 7_005) };
+    assert.deepEqual(world.receive(stranger, z.ping()), []);
+    assert.equal(world.count("udp.sourceNotUsable"), 1);
+    const offering = new PeersWorld([x, y, z], true);
+    assert.equal(datagramsOf(offering.receive(stranger, z.ping())).length, 2, "answered, and asked back");
+  });
+
+  test("a peer can name no loopback endpoint of ours", () => {
+    const world = blockedWorld();
+    const sent = world.receive({ endpoint: shim }, y.offer([at("127.0.0.1", 8_000)]));
+    assert.ok(!formatSent(sent).some((one) => one.includes("127.0.0.1") && one.includes("8000")));
+    assert.ok(world.peers.peer(y.node)?.path.endpoints.every(({ port }) => port !== 8_000));
+  });
+
+  test("UDP answers again: the path is straight at once, and what y relays goes along", () => {
+    const world = blockedWorld();
+    const answered = world.answer(world.until(world.now + 62_000), y);
+    assert.equal(world.peers.isByTcp(y.node), false);
+    assert.ok(waysOf(answered, world.slotOf(y)).includes(y.endpoint.ip));
+    const closed = world.until(world.now + 31_000, [y]).filter(({ type }) => type === "close-tcp-way");
+    assert.equal(closed.length, 1);
+    assert.equal(world.stateOf(y), "direct");
+  });
+
+  test("the connection breaks: the path is doubted, and another one asked for", () => {
+    const world = blockedWorld();
+    world.until(world.now + 20_000);
+    answerByTcp(world, world.peers.ping(y.node, world.now));
+    world.peers.tcpWay(y.node, undefined, world.now);
+    const effects = world.until(world.now + 3_000);
+    assert.ok(effects.some(({ type }) => type === "open-tcp-way"));
+    assert.notEqual(world.stateOf(y), "direct");
+    assert.equal(world.peers.tcpStreamOf(y.node), undefined);
+  });
+});

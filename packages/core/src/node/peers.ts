@@ -3,7 +3,7 @@ import type { Endpoint } from "../address/endpoint.ts";
 import { isUnicast } from "../address/ip.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type NodeId, nodeKey } from "../ids/node-id.ts";
-import { type Candidate, direct, isUsableCandidate, sameCandidate } from "../path/candidate.ts";
+import { type Candidate, direct, isTcpEndpoint, isUsableCandidate, sameCandidate } from "../path/candidate.ts";
 import type { PathEvent } from "../path/path-state.ts";
 import { type BootId, ProbeExchange, type ProbeOutcome } from "../path/probe-exchange.ts";
 import { MAX_PEERS, type NodeException, type PeerSlot, type RelayMember } from "../ports/datapath.ts";
@@ -19,6 +19,7 @@ import { type KnownPeer, type OuterPlace, type Peer, type Pong, type PublishedPl
 import { PeerPaths } from "./peer-paths.ts";
 import { isUnheardInTunnel, pathOf, provenOf } from "./peer-state.ts";
 import { SlotTable } from "./slot-table.ts";
+import type { TcpWay } from "./tcp-ways.ts";
 
 export interface PeersOptions {
   readonly crypto: Crypto;
@@ -32,6 +33,8 @@ export interface PeersOptions {
   readonly ownEndpoints: () => readonly Endpoint[];
   /** Where routers let others in, by their word. */
   readonly mappedEndpoints: () => readonly Endpoint[];
+  /** This node takes TLS WebSocket: the agent hands on what comes by it, from loopback addresses. */
+  readonly takesTcp?: () => boolean;
   readonly onPong: (pong: Pong) => readonly NodeEffect[];
   /** Makes this ceiling of handshake stamps durable, then calls {@link Peers.stampsReserved}. */
   readonly onReserve: (until: Millis) => readonly NodeEffect[];
@@ -122,6 +125,24 @@ export class Peers {
     return this.#paths.takeMoved();
   }
 
+  /** A connection to a member by TCP is there, or gone. */
+  tcpWay(node: NodeId, way: TcpWay | undefined, now: Millis): readonly NodeEffect[] {
+    return this.#paths.tcpWay(node, way, now);
+  }
+
+  /** Of an open connection by TCP to the member: where its control link is dialled. */
+  tcpStreamOf(node: NodeId): Endpoint | undefined {
+    return this.#paths.tcpWays.wayTo(node)?.stream;
+  }
+
+  isByTcp(node: NodeId): boolean {
+    return this.#paths.isByTcp(node);
+  }
+
+  get isUdpBlocked(): boolean {
+    return this.#paths.tcpWays.isBlocked;
+  }
+
   /** Whom this node can relay for. */
   relayMembers(): readonly RelayMember[] {
     return this.#paths.relayMembers();
@@ -208,7 +229,7 @@ export class Peers {
         peer.unansweredAt = unansweredAt(peer.unansweredAt, stamps);
         peer.heardInTunnelAt = stamps.authenticatedReceivedAt;
       }
-      const dropped = isUnheardInTunnel(peer, now) ? this.#paths.unheard(slot, now) : [];
+      const dropped = isUnheardInTunnel(peer, now) ? this.#paths.relays.unheard(slot, now) : [];
       return [
         ...dropped,
         ...this.#paths.step(slot, { type: "traffic", ...stamps }, now),
@@ -233,7 +254,8 @@ export class Peers {
   #datagram(event: Extract<NodeException, { type: "datagram" }>, now: Millis): readonly NodeEffect[] {
     const { from, bytes } = event;
     // Answering into the mesh would send our packets through our own tunnel, in themselves, without end.
-    if (!isUnicast(from.endpoint.ip) || isMeshAddress(this.#options.plan, from.endpoint.ip)) {
+    const isUsable = isTcpEndpoint(from.endpoint) ? this.#isBridged(from.endpoint) : isUnicast(from.endpoint.ip);
+    if (!isUsable || isMeshAddress(this.#options.plan, from.endpoint.ip)) {
       this.#counters.count("udp.sourceNotUsable");
       return [];
     }
@@ -287,11 +309,11 @@ export class Peers {
     { from, candidate }: { readonly from: Arrival["from"]; readonly candidate: Candidate },
     now: Millis,
   ): readonly NodeEffect[] {
-    const reached = candidate.type === "direct" ? this.#paths.heardUnasked(from.endpoint, now) : [];
+    const reached = isByUdp(candidate) ? this.#paths.heardUnasked(from.endpoint, now) : [];
     const back = this.#paths.ways.back(from);
     // Our own question goes out first: whoever gets the answer may send at once by us as a relay, and we must have heard it by then.
     const heard = this.#isFromBeforeGoodbye(peer, boot) ? [] : this.#paths.step(slot, { type: "heard", from: candidate }, now);
-    const dropped = purpose === "unheard" ? this.#paths.toldUnheard(slot, now) : [];
+    const dropped = purpose === "unheard" ? this.#paths.relays.toldUnheard(slot, now) : [];
     const isAsked = heard.some(({ type }) => type === "send-datagram");
     const isKnown = peer.boot === undefined || peer.boot === boot;
     const ask = isKnown || isAsked ? [] : this.#paths.ping(slot, candidate, { purpose: "triggered", now });
@@ -304,8 +326,10 @@ export class Peers {
     const { node } = peer;
     const isRestarted = peer.boot !== undefined && peer.boot !== boot;
     peer.boot = boot;
+    const isByNet = isByUdp(candidate);
+    if (isByNet) this.#paths.tcpWays.answered(node, now);
     return [
-      ...(candidate.type === "direct" ? this.#paths.noteObserved(node, observed, now) : []),
+      ...(isByNet && isUnicast(observed.ip) ? this.#paths.noteObserved(node, observed, now) : []),
       ...this.#paths.step(slot, { type: "answered", candidate, rtt }, now),
       ...this.#repeatHandshake(slot, peer, now),
       ...(isRestarted ? this.#replaceLost(slot, now) : []),
@@ -321,6 +345,11 @@ export class Peers {
     this.#counters.count("probe.oldOffer");
     if (isAnswer) return [];
     return [...this.#paths.step(slot, { type: "heard", from }, now), ...this.#paths.offer(slot, { by: from, isAnswer }, now)];
+  }
+
+  /** Does the agent bridge it to a connection? Any other process of this host can send from loopback, too, but nothing authentic. */
+  #isBridged(endpoint: Endpoint): boolean {
+    return this.#options.takesTcp?.() === true || this.#paths.tcpWays.isWay(endpoint);
   }
 
   /** On the way when the peer said goodbye: it is gone all the same. */
@@ -416,7 +445,7 @@ export class Peers {
       case "relayed": {
         const { candidate } = state.path;
         const isDropped = candidate.type === "relay" && peer.dropping.handshakeSent(candidate.relay);
-        return [...(isDropped ? this.#paths.relayDrops(slot, now) : []), ...this.#paths.sendAll(slot, peer.used, bytes, now)];
+        return [...(isDropped ? this.#paths.relays.drops(slot, now) : []), ...this.#paths.sendAll(slot, peer.used, bytes, now)];
       }
       case "direct":
       case "suspect":
@@ -430,6 +459,11 @@ export class Peers {
     peer.heldHandshake = bytes;
     return this.#paths.step(slot, { type: "wanted" }, now);
   }
+}
+
+/** What passes a bridge on this host says nothing of where the net sees us, nor whether it lets anyone in. */
+function isByUdp(candidate: Candidate): boolean {
+  return candidate.type === "direct" && !isTcpEndpoint(candidate.endpoint);
 }
 
 type Arrival = Extract<NodeException, { type: "datagram" }>;

@@ -16,6 +16,7 @@ const base: NodeSnapshot = {
   stampsUntil: 0,
   hasLeft: false,
   relayLimit: 100,
+  tcpRelay: 443,
   ledger: EMPTY_LEDGER,
 };
 const full: NodeSnapshot = {
@@ -27,6 +28,7 @@ const full: NodeSnapshot = {
   stampsUntil: 1_790_000_000_000,
   hasLeft: true,
   relayLimit: 100,
+  tcpRelay: 443,
   ledger: {
     serial: 1_790_000_000_000,
     assignments: [{ node: idOf("a"), number: 65_535, generation: 3, certificate: new Uint8Array(30).fill(9) }],
@@ -69,7 +71,21 @@ test("seed 2: 20,000 random records documents either fail or encode back to them
 test("a document of 20,000 records comes back", () =>
   checkRoundTrip({ ...documents, samples: [Array.from({ length: 20_000 }, (_, i) => Uint8Array.of(i >> 8, i & 255))] }));
 
+test("snapshots of earlier versions are read: what they do not say is as it was then", () => {
+  const fields = (version: number, ...limit: readonly number[]): Uint8Array =>
+    packFields([version, statement, base.certificate, 7, 51_820, 443, 5, false, ...limit, 0, [], []]);
+  const decoded = [fields(2), fields(3, 20), fields(4, 20, 443)].map((bytes) => decodeSnapshot(bytes));
+  assert.deepEqual(
+    decoded.map((one) => one.ok && [one.value.relayLimit, one.value.tcpRelay]),
+    [
+      [100, 0],
+      [20, 0],
+      [20, 443],
+    ],
+  );
+});
+
 test("later versions are told apart", () => {
   for (const decode of [decodeSnapshot, decodeRecords])
-    assert.deepEqual(decode(packFields([4, []])), { ok: false, fault: "unknown-version" });
+    assert.deepEqual(decode(packFields([5, []])), { ok: false, fault: "unknown-version" });
 });

@@ -24,19 +24,23 @@ export interface NodeSnapshot {
   readonly hasLeft: boolean;
   /** What this node relays for each member, in Mbit/s; 0: nothing. */
   readonly relayLimit: number;
+  /** TCP port at which this node offers a way to those whose UDP is blocked; 0: it does not. */
+  readonly tcpRelay: number;
   /** Of an admin; empty for others. */
   readonly ledger: Ledger;
 }
 
-const VERSION = 3;
-/** Without a relay limit. */
-const VERSION_BEFORE = 2;
+const VERSION = 4;
+/** Without a TCP relay. */
+const VERSION_3 = 3;
+/** And without a relay limit. */
+const VERSION_2 = 2;
 const RECORDS_VERSION = 1;
 const MAX_ENTRIES = 65_536;
 const MAX_WHOLE = Number.MAX_SAFE_INTEGER;
 
 export function encodeSnapshot(snapshot: NodeSnapshot): Uint8Array {
-  const { statement, certificate, sequence, udpPort, tcpPort, stampsUntil, hasLeft, relayLimit, ledger } = snapshot;
+  const { statement, certificate, sequence, udpPort, tcpPort, stampsUntil, hasLeft, relayLimit, tcpRelay, ledger } = snapshot;
   const assignments = ledger.assignments.map((a): Field => [nodeKey(a.node), a.number, a.generation, a.certificate]);
   const invites = ledger.invites.map((i): Field => [nodeKey(i.invite), i.uses, i.expiresWallAt, i.usedBy.map((node) => [nodeKey(node)])]);
   return packFields([
@@ -49,6 +53,7 @@ export function encodeSnapshot(snapshot: NodeSnapshot): Uint8Array {
     stampsUntil,
     hasLeft,
     relayLimit,
+    tcpRelay,
     ledger.serial,
     assignments,
     invites,
@@ -60,7 +65,7 @@ export function decodeSnapshot(bytes: Uint8Array): Decoded<NodeSnapshot> {
   if (!fields.ok) return fields;
   const reader = new FieldReader(fields.value);
   const version = reader.whole(0, 255);
-  if (version !== VERSION && version !== VERSION_BEFORE) return { ok: false, fault: "unknown-version" };
+  if (version < VERSION_2 || version > VERSION) return { ok: false, fault: "unknown-version" };
   const statement = reader.bytesUpTo(MAX_RECORD_BYTES);
   const certificate = reader.bytesUpTo(MAX_RECORD_BYTES);
   const sequence = reader.whole(0, MAX_WHOLE);
@@ -68,12 +73,13 @@ export function decodeSnapshot(bytes: Uint8Array): Decoded<NodeSnapshot> {
   const tcpPort = reader.whole(0, 65_535);
   const stampsUntil = reader.whole(0, MAX_WHOLE);
   const hasLeft = reader.flag();
-  const relayLimit = version === VERSION ? reader.whole(0, MAX_RELAY_LIMIT) : DEFAULT_RELAY_LIMIT;
+  const relayLimit = version >= VERSION_3 ? reader.whole(0, MAX_RELAY_LIMIT) : DEFAULT_RELAY_LIMIT;
+  const tcpRelay = version >= VERSION ? reader.whole(0, 65_535) : 0;
   const serial = reader.whole(0, MAX_WHOLE);
   const assignments = reader.list(MAX_ENTRIES, readAssignment);
   const invites = reader.list(MAX_ENTRIES, readInvite);
   const ledger: Ledger = { ...EMPTY_LEDGER, serial, assignments, invites };
-  return reader.finish({ statement, certificate, sequence, udpPort, tcpPort, stampsUntil, hasLeft, relayLimit, ledger });
+  return reader.finish({ statement, certificate, sequence, udpPort, tcpPort, stampsUntil, hasLeft, relayLimit, tcpRelay, ledger });
 }
 
 /** The store's `records` document. */

@@ -56,6 +56,8 @@ export function partsOf(
     peers: {
       peer: (node) => known.get(node),
       observed: () => [],
+      isByTcp: () => false,
+      isUdpBlocked: false,
       surroundings: () => ({ mapping: "unknown", sightings: [], isReachable: false, homes: [], ...around }),
     },
     counters: new Counters(),

@@ -44,6 +44,8 @@ function parts(state: PathState): ViewParts {
   const peers: ViewParts["peers"] = {
     peer: (node: NodeId) => known(node === idOf("far") ? state : office),
     observed: () => [],
+    isByTcp: () => false,
+    isUdpBlocked: false,
   } as Partial<ViewParts["peers"]> as ViewParts["peers"];
   return {
     id: idOf("own"),
@@ -62,6 +64,7 @@ function parts(state: PathState): ViewParts {
       stampsUntil: 0,
       hasLeft: false,
       relayLimit: 100,
+      tcpRelay: 443,
       ledger: { serial: 0, assignments: [], invites: [] },
     },
     links: new Map(),
@@ -138,4 +141,23 @@ test("a relay that is no member any more is told by the beginning of its key", (
   const gone = idOf("gone");
   const state: PathState = { name: "relayed", ...use, path: { ...byOffice, candidate: relayed(gone) } };
   assert.equal(farIn(state).relay, gone.slice(0, 8));
+});
+
+test("a member reached by TCP has no endpoint, and the health tail says why", () => {
+  const byTcp: PathState = {
+    name: "direct",
+    ...use,
+    path: { candidate: direct({ ip: "127.0.0.1" as Ip, port: 5_000 }), rtt: 5, measuredAt: 5 },
+  };
+  const { path, endpoint: at, relay } = farIn(byTcp);
+  assert.deepEqual([path, at, relay], ["tcp", undefined, undefined]);
+  assert.ok(routesIn(byTcp).every(({ nextHop, reason }) => nextHop === "tcp" && reason.endsWith("; tcp")));
+  const view = (isByTcp: boolean) => {
+    const known = parts(byTcp);
+    const peers = { ...known.peers, isByTcp: () => isByTcp, isUdpBlocked: true } as Partial<ViewParts["peers"]> as ViewParts["peers"];
+    return statusView({ ...known, peers }, { ...sources, tcpWayCounters: { notFound: 3 } });
+  };
+  const isTold = (shown: boolean): boolean => view(shown).health.some(({ text }) => text.startsWith("UDP gets no answer"));
+  assert.deepEqual([isTold(true), isTold(false)], [true, false]);
+  assert.equal(view(true).counters["tcpWay.notFound"], 3);
 });

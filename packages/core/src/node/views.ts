@@ -7,7 +7,7 @@ import type { MeshError } from "../errors.ts";
 import { type NodeId, shortId } from "../ids/node-id.ts";
 import type { Member, Membership } from "../membership/membership.ts";
 import type { Trust } from "../membership/trust.ts";
-import type { Candidate } from "../path/candidate.ts";
+import { type Candidate, isTcpEndpoint } from "../path/candidate.ts";
 import type { PeerPath } from "../path/path-state.ts";
 import type { PeerSlot, PeerTraffic } from "../ports/datapath.ts";
 import type { HostView } from "../ports/host-network.ts";
@@ -36,6 +36,8 @@ export interface ViewSources {
   readonly natCounters?: Readonly<Record<string, number>> | undefined;
   /** What routers gave; undefined as long as none has been asked. */
   readonly portMapping?: PortMappingView | undefined;
+  /** What the bridges between engine and TCP dropped or refused, by name. */
+  readonly tcpWayCounters?: Readonly<Record<string, number>>;
   /** Whether the host drops what comes for mesh addresses by another way than the tunnel. */
   readonly guard: { readonly guarded: true } | { readonly guarded: false; readonly reason: string };
   /** Why this node's state is not durable, if it is not. */
@@ -47,7 +49,7 @@ export interface ViewParts {
   readonly id: NodeId;
   readonly trust: Trust;
   readonly membership: Membership;
-  readonly peers: Pick<Peers, "peer" | "observed" | "surroundings">;
+  readonly peers: Pick<Peers, "peer" | "observed" | "surroundings" | "isByTcp" | "isUdpBlocked">;
   readonly counters: Counters;
   readonly device: NodeDevice;
   readonly holdsRoot: boolean;
@@ -89,6 +91,7 @@ export function statusView(parts: ViewParts, sources: ViewSources): StatusView {
       ...counters.view(),
       ...Object.fromEntries(engine.map(([name, count]) => [`datapath.${name}`, count])),
       ...Object.fromEntries(routers.map(([name, count]) => [`nat.${name}`, count])),
+      ...Object.fromEntries(Object.entries(sources.tcpWayCounters ?? {}).map(([name, count]) => [`tcpWay.${name}`, count])),
     },
   };
 }
@@ -127,7 +130,12 @@ export function routesView(parts: ViewParts, sources: ViewSources): RoutesView {
 }
 
 function textOf(parts: ViewParts, path: PeerPath, now: Millis): string {
-  return pathText(path, { now, nameOf: (node) => nameOf(parts, node) });
+  return pathText(path, { now, ...namesIn(parts) });
+}
+
+/** Of members and of relays, as texts of paths need them. */
+export function namesIn(parts: ViewParts): { nameOf(node: NodeId): string; isByTcp(relay: NodeId): boolean } {
+  return { nameOf: (node) => nameOf(parts, node), isByTcp: (relay) => parts.peers.isByTcp(relay) };
 }
 
 /** For people: the name of a member, or the beginning of its id. */
@@ -135,9 +143,10 @@ export function nameOf({ membership }: ViewParts, node: NodeId): string {
   return membership.members.get(node)?.name ?? shortId(node);
 }
 
-/** Where packets go first: the peer's endpoint, or the relay's name. */
+/** Where packets go first: the peer's endpoint, or the relay's name; `tcp` where that is a connection to the peer. */
 function nextHopOf(parts: ViewParts, candidate: Candidate): string {
-  return candidate.type === "direct" ? formatEndpoint(candidate.endpoint) : nameOf(parts, candidate.relay);
+  if (candidate.type === "direct") return isTcpEndpoint(candidate.endpoint) ? "tcp" : formatEndpoint(candidate.endpoint);
+  return nameOf(parts, candidate.relay);
 }
 
 function peersOf({ membership, id }: ViewParts): readonly Member[] {
@@ -187,7 +196,8 @@ function peerView(parts: ViewParts, member: Member, { now, traffic }: ViewSource
     subnet6: formatPrefix(subnet6(plan, number)),
     state: peer === undefined ? "unknown" : peerState(peer.path, isLinked),
     path: peer === undefined ? "not usable as a peer" : textOf(parts, peer.path, now),
-    ...(used?.candidate.type === "direct" && { endpoint: formatEndpoint(used.candidate.endpoint) }),
+    ...(used?.candidate.type === "direct" &&
+      !isTcpEndpoint(used.candidate.endpoint) && { endpoint: formatEndpoint(used.candidate.endpoint) }),
     ...(used?.candidate.type === "relay" && { relay: nextHopOf(parts, used.candidate) }),
     ...(used !== undefined && { rttMs: used.rtt, rttAt: used.measuredAt + wallOffset }),
     ...(heardAt > 0 && { heardAt: heardAt + wallOffset }),
@@ -264,6 +274,12 @@ export function healthOf(parts: ViewParts, { now, guard, unwritten }: ViewSource
       level: "warning",
       text: `TCP works and UDP does not: ${named(withoutUdp)}`,
       hint: `A firewall? UDP port ${parts.snapshot.udpPort} must be let in here, or the peer's there (\`mesh peers\` names it).`,
+    });
+  if (parts.peers.isUdpBlocked && peersOf(parts).some(({ id }) => parts.peers.isByTcp(id)))
+    notes.push({
+      level: "warning",
+      text: "UDP gets no answer on this network: members are reached by TCP, which is slower",
+      hint: `A firewall? With UDP let out from port ${parts.snapshot.udpPort} paths are direct again.`,
     });
   const deaf = peersOf(parts).flatMap(({ id, name }) => (isUnheardInTunnel(parts.peers.peer(id), now) ? [name] : []));
   if (deaf.length > 0)

@@ -5,7 +5,15 @@ import { formatPrefix, prefixesOverlap } from "../address/prefix.ts";
 import type { CandidateFate, CandidateOrigin, CandidateView, OwnerView, WhyPathView, WhyView } from "../api/why-view.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { Member } from "../membership/membership.ts";
-import { type Candidate, direct, isUsableCandidate, MAX_ENDPOINTS_TRIED, relayed, sameCandidate } from "../path/candidate.ts";
+import {
+  type Candidate,
+  direct,
+  isTcpEndpoint,
+  isUsableCandidate,
+  MAX_ENDPOINTS_TRIED,
+  relayed,
+  sameCandidate,
+} from "../path/candidate.ts";
 import type { PathState } from "../path/path-state.ts";
 import type { EndpointRecord } from "../records/endpoint-record.ts";
 import type { Millis } from "../time/millis.ts";
@@ -14,7 +22,7 @@ import { findMember, targetPrefix } from "./find-member.ts";
 import { mappingView } from "./netcheck-view.ts";
 import type { KnownPeer } from "./peer.ts";
 import { age, candidateText, pathOf, pathText, peerState } from "./peer-state.ts";
-import { nameOf, type ViewParts, type ViewSources } from "./views.ts";
+import { nameOf, namesIn, type ViewParts, type ViewSources } from "./views.ts";
 
 /** Throws MeshError `peer/unknown` or `peer/ambiguous`. */
 export function whyView(parts: ViewParts, target: string, { now }: ViewSources): WhyView {
@@ -93,12 +101,12 @@ function pathView(
   // A suspect path is no way any more until it has answered.
   const used = state.name === "suspect" ? undefined : pathOf(peer.path);
   const inUse = state.name === "dormant" ? undefined : used;
-  const named = (node: NodeId): string => nameOf(parts, node);
+  const names = namesIn(parts);
   const hint = hintOf(state, member.name);
   return {
     kind: used === undefined ? "none" : used.candidate.type,
     state: peerState(peer.path, isLinked),
-    text: inUse === undefined ? pathText(peer.path, { now, nameOf: named }) : candidateText(inUse.candidate, named),
+    text: inUse === undefined ? pathText(peer.path, { now, ...names }) : candidateText(inUse.candidate, names),
     reason: member.isConflicted ? "another node holds its number, and packets go there" : reasonOf(known, state, { candidates, isVarying }),
     ...(hint !== undefined && { hint }),
     ...(used !== undefined && { rttMs: used.rtt, rttAt: used.measuredAt + parts.wallOffset }),
@@ -173,9 +181,10 @@ function directCandidates(known: Known): readonly CandidateView[] {
     const isClaimed = claimed.some((one) => sameEndpoint(one, endpoint));
     const facts = peer?.candidates.of(direct(endpoint));
     const learnt = facts?.heardAt === undefined ? "offered" : "heard";
-    const refusal = isUsableCandidate(parts.trust.plan, endpoint) ? undefined : refusalOf(parts.trust.plan, endpoint);
+    const isTcp = isTcpEndpoint(endpoint) && !isClaimed;
+    const refusal = isTcp || isUsableCandidate(parts.trust.plan, endpoint) ? undefined : refusalOf(parts.trust.plan, endpoint);
     return {
-      endpoint: formatEndpoint(endpoint),
+      endpoint: isTcp ? "tcp" : formatEndpoint(endpoint),
       origin: isClaimed ? "published" : isTried ? learnt : "earlier",
       ...fateOf(known, direct(endpoint), { refusal, untried: isTried ? whyNotYet(peer?.path.state) : whyNever(peer?.path.state) }),
     };

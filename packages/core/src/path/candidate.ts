@@ -1,6 +1,6 @@
 import { type AddressPlan, isMeshAddress } from "../address/address-plan.ts";
 import { type Endpoint, sameEndpoint } from "../address/endpoint.ts";
-import { isUnicast } from "../address/ip.ts";
+import { isLoopback, isUnicast } from "../address/ip.ts";
 import { formatWay, type SocketId } from "../address/way.ts";
 import { type NodeId, shortId } from "../ids/node-id.ts";
 
@@ -26,6 +26,14 @@ export function relayed(relay: NodeId): Candidate {
 export function sameCandidate(a: Candidate | undefined, b: Candidate | undefined): boolean {
   if (a?.type === "relay") return b?.type === "relay" && a.relay === b.relay;
   return a !== undefined && b?.type === "direct" && sameEndpoint(a.endpoint, b.endpoint) && a.socket === b.socket;
+}
+
+/**
+ * By TCP: what this host itself bridges to a connection is a loopback endpoint to the engine. No peer's claim can name one
+ * ({@link isUsableCandidate}).
+ */
+export function isTcpEndpoint({ ip }: Endpoint): boolean {
+  return isLoopback(ip);
 }
 
 /** For maps and tests. */

@@ -1,15 +1,5 @@
 import type { Millis } from "../time/millis.ts";
-import type { Candidate } from "./candidate.ts";
-import {
-  BETTER_BY,
-  BETTER_RATIO,
-  type PathInUse,
-  type PathState,
-  RELAY_BETTER_BY,
-  RELAY_BETTER_RATIO,
-  RETRY_INTERVALS,
-  type Search,
-} from "./path-state.ts";
+import { type PathInUse, type PathState, RETRY_INTERVALS, type Search } from "./path-state.ts";
 
 // What step-path.ts decides by and what it makes of a state.
 
@@ -17,15 +7,6 @@ export type InUse = Extract<PathState, PathInUse>;
 
 export function inUse(state: PathState): state is InUse {
   return state.name === "direct" || state.name === "relayed";
-}
-
-/** Straight is better than relayed; of one kind, what is faster by enough, or anything while the path in use is silent. */
-export function isBetter(candidate: Candidate, rtt: Millis, { path, asked }: PathInUse): boolean {
-  if (candidate.type !== path.candidate.type) return candidate.type === "direct";
-  if (asked > 0) return true;
-  return candidate.type === "direct"
-    ? rtt <= path.rtt - BETTER_BY && rtt <= path.rtt * BETTER_RATIO
-    : rtt <= path.rtt - RELAY_BETTER_BY && rtt <= path.rtt * RELAY_BETTER_RATIO;
 }
 
 /** The engine's stamps do not tell by which way. */

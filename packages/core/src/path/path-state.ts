@@ -152,6 +152,8 @@ export interface PeerPath {
   readonly own: readonly Endpoint[];
   /** Members that we reach and that may reach it, best first. */
   readonly relays: readonly NodeId[];
+  /** Of these, those that we reach by TCP alone. */
+  readonly tcpRelays: readonly NodeId[];
   /** There are members that relay between us, reached or not. */
   readonly isRelayable: boolean;
   /** Others have reached it unasked: no NAT has to be opened. */
@@ -167,6 +169,7 @@ export const NEW_PATH: PeerPath = {
   endpoints: [],
   own: [],
   relays: [],
+  tcpRelays: [],
   isRelayable: false,
   isReachable: false,
   isKept: false,
@@ -184,7 +187,7 @@ export type PathEvent =
       readonly isReachable: boolean;
       readonly isKept: boolean;
     }
-  | { readonly type: "relays"; readonly relays: readonly NodeId[]; readonly isRelayable: boolean }
+  | { readonly type: "relays"; readonly relays: readonly NodeId[]; readonly byTcp?: readonly NodeId[]; readonly isRelayable: boolean }
   | { readonly type: "keepalive"; readonly every: Millis | undefined }
   /** The peer answered a PING sent this way. */
   | { readonly type: "answered"; readonly candidate: Candidate; readonly rtt: Millis }

@@ -1,9 +1,10 @@
-import { distinctEndpoints, type Endpoint, sameEndpoint } from "../address/endpoint.ts";
+import { distinctEndpoints, type Endpoint } from "../address/endpoint.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { Millis } from "../time/millis.ts";
-import type { ProbePurpose } from "../wire/probe.ts";
-import { type Candidate, direct, MAX_ENDPOINTS_TRIED, MAX_RELAYS_TRIED, relayed, sameCandidate } from "./candidate.ts";
-import { failed, fresh, heardByTraffic, type InUse, inUse, isBetter, waiting } from "./path-rules.ts";
+import { isBetter } from "./better-path.ts";
+import { type Candidate, isTcpEndpoint, MAX_ENDPOINTS_TRIED, MAX_RELAYS_TRIED, relayed, sameCandidate } from "./candidate.ts";
+import { begin, isAmong, nextOfRound, offerByFirst, ping, pingEndpoints, pingRelays, punching } from "./path-round.ts";
+import { failed, fresh, heardByTraffic, type InUse, inUse, waiting } from "./path-rules.ts";
 import {
   ACTIVE_FOR,
   BESIDE_FOR,
@@ -20,7 +21,6 @@ import {
   pathWakeAt,
   RETRY_INTERVALS,
   type Round,
-  roundEndsAt,
   type Search,
   SILENCE_BEFORE_PING,
   SUSPECT_FOR,
@@ -36,7 +36,11 @@ export function stepPath(peer: PeerPath, event: PathEvent, now: Millis): PathSte
     case "published":
       return published(peer, event, now);
     case "relays":
-      return withRelays({ ...peer, isRelayable: event.isRelayable }, event.relays.slice(0, MAX_RELAYS_TRIED), now);
+      return withRelays(
+        { ...peer, isRelayable: event.isRelayable, tcpRelays: event.byTcp ?? [] },
+        event.relays.slice(0, MAX_RELAYS_TRIED),
+        now,
+      );
     case "keepalive":
       return keptAlive({ ...peer, keepalive: event.every }, now);
     case "answered":
@@ -210,32 +214,6 @@ function firstTried({ state, relays, isReachable }: PeerPath): readonly Candidat
   return last !== undefined && isLeft ? [last, ...first.filter((relay) => !sameCandidate(relay, last))] : first;
 }
 
-// Rounds
-
-/** Where the peer can be asked to help, or soon will be, our own NAT is opened first and nothing else; else its endpoints are tried as they are. */
-function begin(peer: PeerPath, failures: number, now: Millis): { readonly round: Round; readonly effects: readonly PathEffect[] } {
-  const needsHelp = (peer.relays.length > 0 || peer.isRelayable) && (!peer.isReachable || failures > 0);
-  if (!needsHelp) return { round: { kind: "knocking", sinceAt: now, step: 1 }, effects: pingEndpoints(peer) };
-  return { round: { kind: "opening", sinceAt: now, step: 1 }, effects: [...pingEndpoints(peer, OPENING_TTL), ...offerByFirst(peer)] };
-}
-
-/** The next line of the round's schedule; no round: it is over. */
-function nextOfRound(
-  peer: PeerPath,
-  round: Round,
-  now: Millis,
-): { readonly round: Round | undefined; readonly effects: readonly PathEffect[] } {
-  const isOver = now >= roundEndsAt(round);
-  if (isOver && round.kind === "opening") return { round: punching(now), effects: [...pingEndpoints(peer), ...offerByFirst(peer)] };
-  if (isOver) return { round: undefined, effects: [] };
-  const effects = round.kind === "opening" ? pingEndpoints(peer, OPENING_TTL) : pingEndpoints(peer);
-  return { round: { ...round, step: stepAfter(round.kind, round.sinceAt, now) }, effects };
-}
-
-function punching(now: Millis): Round {
-  return { kind: "punching", sinceAt: now, step: 1 };
-}
-
 function goOnSearching(peer: PeerPath, state: InUse, now: Millis): PathStep {
   const { search } = state;
   if (search === undefined) return still(peer);
@@ -250,27 +228,6 @@ function goOnSearching(peer: PeerPath, state: InUse, now: Millis): PathStep {
   return { peer: { ...peer, state: { ...state, search: next } }, effects };
 }
 
-/** `ttl`: of those behind a NAT. */
-function pingEndpoints({ endpoints, own }: PeerPath, ttl?: number): readonly PathEffect[] {
-  return endpoints.map((endpoint) => ping(direct(endpoint), "discover", isAmong(own, endpoint) ? undefined : ttl));
-}
-
-function isAmong(endpoints: readonly Endpoint[], endpoint: Endpoint): boolean {
-  return endpoints.some((one) => sameEndpoint(one, endpoint));
-}
-
-function pingRelays({ relays }: PeerPath): readonly PathEffect[] {
-  return relays.map((relay) => ping(relayed(relay), "discover"));
-}
-
-function ping(to: Candidate, purpose: ProbePurpose, ttl?: number): PathEffect {
-  return { type: "ping", to, purpose, ...(ttl !== undefined && { ttl }) };
-}
-
-function offerByFirst({ relays }: PeerPath): readonly PathEffect[] {
-  return relays.slice(0, 1).map((relay) => ({ type: "offer", by: relayed(relay), isAnswer: false }));
-}
-
 // What the peer says
 
 function answered(peer: PeerPath, { candidate, rtt }: { readonly candidate: Candidate; readonly rtt: Millis }, now: Millis): PathStep {
@@ -282,7 +239,7 @@ function answered(peer: PeerPath, { candidate, rtt }: { readonly candidate: Cand
     const measured = { candidate, rtt: path.rtt + (rtt - path.rtt) / 8, measuredAt: now };
     return still({ ...knowing, state: { ...fresh(state, now), path: measured, isContested: false } });
   }
-  if (!isBetter(candidate, rtt, state)) return still(knowing);
+  if (!isBetter({ candidate, rtt }, state, peer.tcpRelays)) return still(knowing);
   return found(knowing, { candidate, rtt, measuredAt: now }, now);
 }
 
@@ -362,7 +319,7 @@ function afterHearing(round: Round, from: Candidate, now: Millis): Round {
 /** The peer sends PINGs now, or as soon as it gets our answer: so do we. */
 function offered(peer: PeerPath, offer: Extract<PathEvent, { type: "offered" }>, now: Millis): PathStep {
   const { state } = peer;
-  const endpoints = distinctEndpoints([...offer.reflexive, ...offer.own, ...peer.endpoints]).slice(0, MAX_ENDPOINTS_TRIED);
+  const endpoints = beside(peer, distinctEndpoints([...offer.reflexive, ...offer.own, ...peer.endpoints]));
   const knowing = learn({ ...peer, endpoints, own: offer.own }, offer.from);
   const reply: readonly PathEffect[] = offer.isAnswer ? [] : [{ type: "offer", by: offer.from, isAnswer: true }];
   const punch = { round: punching(now), effects: [...reply, ...pingEndpoints(knowing)] };
@@ -409,7 +366,15 @@ function learn(peer: PeerPath, candidate: Candidate): PeerPath {
   }
   const { endpoint } = candidate;
   if (isAmong(peer.endpoints, endpoint)) return peer;
-  return { ...peer, endpoints: [...peer.endpoints.slice(0, MAX_ENDPOINTS_TRIED - 1), endpoint] };
+  // A connection that was made anew takes the place of the one before.
+  const known = isTcpEndpoint(endpoint) ? peer.endpoints.filter((one) => !isTcpEndpoint(one)) : peer.endpoints;
+  return { ...peer, endpoints: [...known.slice(0, MAX_ENDPOINTS_TRIED - 1), endpoint] };
+}
+
+/** What the peer says of where it is takes no connection away that we have to it. */
+function beside(peer: PeerPath, said: readonly Endpoint[]): readonly Endpoint[] {
+  const others = said.filter((endpoint) => !isTcpEndpoint(endpoint));
+  return [...peer.endpoints.filter(isTcpEndpoint), ...others].slice(0, MAX_ENDPOINTS_TRIED);
 }
 
 /** New claims of the peer. Whoever waits for a path tries them at once; the waits after further failures go on growing. */
@@ -421,7 +386,8 @@ function published(peer: PeerPath, event: Extract<PathEvent, { type: "published"
   const claimed = distinctEndpoints([...own, ...reflexive]).slice(0, MAX_ENDPOINTS_TRIED);
   const added = claimed.filter((endpoint) => !isAmong(peer.endpoints, endpoint));
   const used = inUse(state) || state.name === "suspect" ? state.path.candidate : undefined;
-  const said: PeerPath = { ...peer, endpoints: claimed, own: event.own, isReachable: event.isReachable, isKept: event.isKept };
+  const { isReachable, isKept } = event;
+  const said: PeerPath = { ...peer, endpoints: beside(peer, claimed), own: event.own, isReachable, isKept };
   const next = used?.type === "direct" ? learn(said, used) : said;
   if (added.length === 0) return still(next);
   const isOpening = state.name === "probing" && state.round.kind === "opening";

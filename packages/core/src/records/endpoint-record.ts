@@ -25,6 +25,8 @@ export interface EndpointRecord {
   readonly isRelay: boolean;
   /** Members that it keeps a way open to, and that can reach it at any time: its home relays. */
   readonly homes: readonly NodeId[];
+  /** It takes datagrams and control streams over TLS WebSocket at this TCP port, at the addresses above; 0: it does not. */
+  readonly tcpRelay: number;
 }
 
 /** Endpoints of one kind in one record: bounds whom a member can make others probe; hosts have a handful of addresses. */
@@ -37,13 +39,14 @@ export const MAX_REFLEXIVE = 4;
 export const MAX_HOMES = 2;
 
 /** What a node says of itself that is nowhere to be found. */
-export const NOWHERE: Pick<EndpointRecord, "udp" | "reflexive" | "tcp" | "isReachable" | "isRelay" | "homes"> = {
+export const NOWHERE: Pick<EndpointRecord, "udp" | "reflexive" | "tcp" | "isReachable" | "isRelay" | "homes" | "tcpRelay"> = {
   udp: [],
   reflexive: [],
   tcp: [],
   isReachable: false,
   isRelay: false,
   homes: [],
+  tcpRelay: 0,
 };
 
 export function signEndpointRecord(
@@ -64,6 +67,8 @@ export function signEndpointRecord(
       record.isReachable,
       record.isRelay,
       record.homes.map((home) => [nodeKey(home)]),
+      // Left out by those that do not offer it: members that do not know the field read their records.
+      ...(record.tcpRelay === 0 ? [] : [record.tcpRelay]),
     ],
   });
 }
@@ -77,7 +82,8 @@ export function readEndpointRecord(envelope: Envelope): Decoded<EndpointRecord> 
   const tcp = reader.list(MAX_ENDPOINTS, readEndpoint);
   const [isStopped, isReachable, isRelay] = [reader.flag(), reader.flag(), reader.flag()];
   const homes = reader.list(MAX_HOMES, (home) => nodeId(home.bytes(32)));
-  return reader.finish({ network, node: envelope.author, udp, reflexive, tcp, isStopped, isReachable, isRelay, homes });
+  const tcpRelay = reader.isAtEnd ? 0 : reader.whole(1, 65_535);
+  return reader.finish({ network, node: envelope.author, udp, reflexive, tcp, isStopped, isReachable, isRelay, homes, tcpRelay });
 }
 
 function endpointFields(endpoint: Endpoint): readonly [Uint8Array, number] {

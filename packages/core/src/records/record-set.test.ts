@@ -153,7 +153,17 @@ function permutations<T>(list: readonly T[]): readonly (readonly T[])[] {
 }
 
 test("endpoint records are found among all others", () => {
-  const place = { network: network.id, udp: [], reflexive: [], tcp: [], isStopped: true, isReachable: false, isRelay: true, homes: [] };
+  const place = {
+    network: network.id,
+    udp: [],
+    reflexive: [],
+    tcp: [],
+    isStopped: true,
+    isReachable: false,
+    isRelay: true,
+    homes: [],
+    tcpRelay: 0,
+  };
   const records = ["a", "b"].map((name) => network.open(signEndpointRecord(crypto, keyOf(name), { ...place, sequence: 1 })));
   const set = setOf([...pool.slice(0, 5), network.open(network.admin("a", 16)), ...records]);
   assert.deepEqual(

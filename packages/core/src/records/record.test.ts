@@ -28,6 +28,7 @@ const samples: Readonly<Record<string, Uint8Array>> = {
   "endpoint record of a node that is nowhere": network.endpoint("member"),
   "endpoint record of a relay": network.endpoint("member", { udp, isReachable: true, isRelay: true }),
   "endpoint record of a node behind a NAT": network.endpoint("member", { reflexive: udp, homes: [idOf("home"), idOf("standby")] }),
+  "endpoint record of a node that takes TLS": network.endpoint("member", { udp, tcpRelay: 443 }),
   "endpoint record of a node that says goodbye": network.endpoint("member", { isStopped: true }),
   "record of a later version": signRecord(crypto, keyOf("member"), { kind: 77, subject: Uint8Array.of(1), sequence: 3, body: ["new"] }),
 };
@@ -176,7 +177,8 @@ const refused: Readonly<Record<string, Uint8Array>> = {
   "a home that is no key": endpoint([[], [], [], false, false, false, [[new Uint8Array(31)]]]),
   "a home with something behind": endpoint([[], [], [], false, false, false, [[nodeKey(idOf("home")), 1]]]),
   "a flag that is none": endpoint([[], [], [], false, 1, false, []]),
-  "a field too many": endpoint([[], [], [], false, false, false, [], 1]),
+  "a port for TCP relay that is none": endpoint([[], [], [], false, false, false, [], 0]),
+  "a field too many": endpoint([[], [], [], false, false, false, [], 443, 1]),
   "port 0": network.endpoint("member", { udp: [{ ip: "192.0.2.1" as Ip, port: 0 }] }),
   "too many endpoints": network.endpoint("member", {
     tcp: Array.from({ length: MAX_ENDPOINTS + 1 }, (_, i) => ({ ip: "192.0.2.1" as Ip, port: i + 1 })),
@@ -276,4 +278,11 @@ test("a grant is its blocks, first to last", () => {
 test("a record of a later version is known by its kind alone", () => {
   const content: RecordContent = network.open(samples["record of a later version"] ?? assert.fail()).content;
   assert.deepEqual(content, { type: "unknown" });
+});
+
+test("a record of a node that takes no TLS is what members that do not know of it read and write", () => {
+  const { content } = network.open(endpoint([[], [], [], false, true, false, []]));
+  assert.equal(content.type === "endpoint" && content.endpoint.tcpRelay, 0);
+  const offering = network.open(endpoint([[], [], [], false, true, false, [], 443]));
+  assert.equal(offering.content.type === "endpoint" && offering.content.endpoint.tcpRelay, 443);
 });

@@ -452,6 +452,8 @@ export class SimNode {
         this.#results.delete(effect.id);
         return;
       }
+      case "open-tcp-way":
+      case "close-tcp-way":
       case "apply-link":
       case "log":
         return;

@@ -1,0 +1,130 @@
+/**
+ * Places for connections that come in:
+ *
+ *   accepted      → unproven: PROOF_TIMEOUT for TLS, HTTP and the upgrade
+ *   → upgraded    → PROOF_TIMEOUT again, for the engine or the control plane to have something to say to it
+ *   → proven      → stays as long as it likes
+ *   too fast, or no room made by an unproven one → refused
+ *
+ * Strangers push out each other only: of one source at most MAX_UNPROVEN_PER_SOURCE are unproven, and the oldest makes room.
+ */
+import type { Clock, Millis } from "@mesh/core/ports";
+
+/** For each of the two steps; the engine is silent to strangers. */
+export const PROOF_TIMEOUT: Millis = 10_000;
+/** Members behind one NAT have proven themselves one after the other, and are not counted. */
+export const MAX_UNPROVEN_PER_SOURCE = 4;
+/** Handshakes a second: each costs a millisecond of TLS. */
+const MAX_A_SECOND = 50;
+const MAX_A_SECOND_PER_SOURCE = 8;
+const SECOND: Millis = 1_000;
+
+export type GuestRefusal = "tooFast" | "noRoom" | "pushedOut" | "notProven";
+
+interface GuestsOptions {
+  readonly clock: Clock;
+  readonly max: number;
+  onRefused(cause: GuestRefusal): void;
+}
+
+/** One connection's place. */
+export interface Guest {
+  /** It gets PROOF_TIMEOUT once more. */
+  upgraded(): void;
+  proven(): void;
+  /** To be called when its connection is closed, whoever did. */
+  left(): void;
+}
+
+interface Unproven {
+  readonly source: string;
+  readonly close: () => void;
+  cancel: () => void;
+}
+
+export class Guests {
+  readonly #options: GuestsOptions;
+  /** The oldest first. */
+  readonly #unproven = new Map<Guest, Unproven>();
+  readonly #proven = new Set<Guest>();
+  #secondAt = Number.NEGATIVE_INFINITY;
+  #thisSecond = 0;
+  readonly #thisSecondBySource = new Map<string, number>();
+
+  constructor(options: GuestsOptions) {
+    this.#options = options;
+  }
+
+  get count(): number {
+    return this.#unproven.size + this.#proven.size;
+  }
+
+  /** undefined: it is to be closed at once. `close` is called when its place is taken back. */
+  admit(source: string, close: () => void): Guest | undefined {
+    if (!this.#isPaced(source)) return this.#refuse("tooFast");
+    const ofSource = [...this.#unproven].filter(([, one]) => one.source === source);
+    const isFull = this.count >= this.#options.max;
+    const inTheWay = ofSource.length >= MAX_UNPROVEN_PER_SOURCE ? ofSource[0] : isFull ? [...this.#unproven][0] : undefined;
+    if (inTheWay !== undefined) this.#takeBack(...inTheWay, "pushedOut");
+    else if (isFull) return this.#refuse("noRoom");
+    const guest: Guest = {
+      upgraded: () => this.#await(guest),
+      proven: () => this.#prove(guest),
+      left: () => this.#forget(guest),
+    };
+    this.#unproven.set(guest, { source, close, cancel: () => {} });
+    this.#await(guest);
+    return guest;
+  }
+
+  close(): void {
+    for (const guest of [...this.#unproven.keys()]) this.#forget(guest);
+    this.#proven.clear();
+  }
+
+  #await(guest: Guest): void {
+    const unproven = this.#unproven.get(guest);
+    if (unproven === undefined) return;
+    unproven.cancel();
+    const { clock } = this.#options;
+    unproven.cancel = clock.at(clock.now() + PROOF_TIMEOUT, () => this.#takeBack(guest, unproven, "notProven"));
+  }
+
+  #prove(guest: Guest): void {
+    const unproven = this.#unproven.get(guest);
+    if (unproven === undefined) return;
+    unproven.cancel();
+    this.#unproven.delete(guest);
+    this.#proven.add(guest);
+  }
+
+  #forget(guest: Guest): void {
+    this.#unproven.get(guest)?.cancel();
+    this.#unproven.delete(guest);
+    this.#proven.delete(guest);
+  }
+
+  #takeBack(guest: Guest, { close }: Unproven, cause: GuestRefusal): void {
+    this.#forget(guest);
+    this.#options.onRefused(cause);
+    close();
+  }
+
+  #refuse(cause: GuestRefusal): undefined {
+    this.#options.onRefused(cause);
+  }
+
+  #isPaced(source: string): boolean {
+    const now = this.#options.clock.now();
+    if (now - this.#secondAt >= SECOND) {
+      this.#secondAt = now;
+      this.#thisSecond = 0;
+      this.#thisSecondBySource.clear();
+    }
+    const ofSource = this.#thisSecondBySource.get(source) ?? 0;
+    if (this.#thisSecond >= MAX_A_SECOND || ofSource >= MAX_A_SECOND_PER_SOURCE) return false;
+    this.#thisSecond += 1;
+    this.#thisSecondBySource.set(source, ofSource + 1);
+    return true;
+  }
+}
