@@ -53,11 +53,16 @@ const bodies: readonly ProbeBody[] = [
   { type: "ping", transaction: fill(8, 1), purpose: "discover" },
   { type: "pong", transaction: fill(8, 2), observed: { ip: "192.0.2.1" as Ip, port: 65_535 }, delayMicros: 0xffff_ffff },
   { type: "pong", transaction: fill(8, 3), observed: { ip: "2001:db8::1" as Ip, port: 1 }, delayMicros: 0 },
+  { type: "punch", step: "busy" },
+  { type: "punch", step: "plan", ports: { kind: "sequence", ip: "192.0.2.1" as Ip, first: 30_001, delta: 2, count: 64 } },
+  { type: "locate", number: 65_535 },
+  { type: "located", number: 1, ip: "192.0.2.9" as Ip },
 ];
 const offers: readonly ProbeBody[] = [0, 1, MAX_OFFERED].map((count) => ({
   type: "offer",
   isAnswer: count === 1,
   to: fill(8, count),
+  mapping: "endpoint-dependent",
   reflexive: [],
   own: Array.from({ length: count }, (_, i) => ({ ip: `192.0.2.${i + 1}` as Ip, port: 1 + i })),
 }));

@@ -35,7 +35,7 @@ export class PointingMember {
   /** Tells every target in an offer that it is there, 12 endpoints at most. */
   offer(endpoints: readonly Endpoint[]): void {
     for (const [slot, target] of this.#targets.entries()) {
-      const frame = this.#probes.frame(slot, { type: "offer", own: [], reflexive: endpoints, isAnswer: false });
+      const frame = this.#probes.frame(slot, { type: "offer", own: [], reflexive: endpoints, isAnswer: false, mapping: "unknown" });
       if (frame !== undefined) this.#mesh.network.send(this.#node.udp, target.udp, frame);
     }
   }

@@ -436,10 +436,13 @@ class Agent {
       case "drop-session":
       case "send-keepalive":
       case "send-datagram":
+      case "close-sockets":
         return data.perform(effect);
       case "open-tcp-way":
       case "close-tcp-way":
         return tcpWays.perform(effect);
+      case "open-sockets":
+        return driver.dispatch({ type: "sockets-opened", sockets: data.openSockets(effect.count) });
       case "connect":
         return control.connect(effect.node, effect.endpoints);
       case "disconnect":

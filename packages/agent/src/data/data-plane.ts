@@ -10,6 +10,7 @@ import type {
   NodeException,
   PeerSlot,
   PeerTraffic,
+  SocketId,
 } from "@mesh/core/ports";
 import { bootTime, openDatapath } from "@mesh/datapath";
 
@@ -36,7 +37,8 @@ export type DataEffect = Extract<
       | "install-session"
       | "drop-session"
       | "send-keepalive"
-      | "send-datagram";
+      | "send-datagram"
+      | "close-sockets";
   }
 >;
 
@@ -126,9 +128,16 @@ export class DataPlane {
         return this.#datapath.dropSession(effect.localIndex);
       case "send-keepalive":
         return this.#datapath.sendKeepalive(effect.slot);
+      case "close-sockets":
+        return this.#datapath.closeSockets(effect.sockets);
       case "send-datagram":
         return this.#datapath.sendDatagram(effect.way, effect.bytes, effect);
     }
+  }
+
+  /** As many as could be had. */
+  openSockets(count: number): readonly SocketId[] {
+    return this.#datapath.openSockets(count);
   }
 
   traffic(slot: PeerSlot): PeerTraffic {

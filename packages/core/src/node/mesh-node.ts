@@ -255,6 +255,8 @@ export class MeshNode {
       }
       case "tcp-way":
         return [...this.#peers.tcpWay(event.node, event.way, this.#now), ...this.#targets.relink(event.node)];
+      case "sockets-opened":
+        return this.#peers.socketsOpened(event.sockets, this.#now);
       case "traffic":
         return this.#farewell.isBegun ? [] : this.#peers.traffic(event.peers, this.#now);
       case "command":

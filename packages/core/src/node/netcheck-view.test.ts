@@ -3,9 +3,10 @@ import { test } from "node:test";
 import type { MappingView, NetcheckView } from "../api/netcheck-view.ts";
 import { idOf } from "../membership/sample-network-fixture.ts";
 import { type Candidate, direct, relayed } from "../path/candidate.ts";
+import type { Mapping } from "../wire/probe.ts";
 import type { CandidateLog } from "./candidate-log.ts";
 import { netcheckView } from "./netcheck-view.ts";
-import type { Mapping, Sighting } from "./observed-endpoints.ts";
+import type { Sighting } from "./observed-endpoints.ts";
 import { at, type KnownOf, NOW, partsOf, sources, WALL_OFFSET } from "./view-parts-fixture.ts";
 
 const HOUR = 3_600_000;

@@ -1,7 +1,7 @@
 import type { Endpoint } from "../address/endpoint.ts";
 import type { Ip } from "../address/ip.ts";
 import type { Prefix } from "../address/prefix.ts";
-import type { Way } from "../address/way.ts";
+import type { SocketId, Way } from "../address/way.ts";
 import type { InviteView, LeaveView, PingView } from "../api/views.ts";
 import type { MeshError } from "../errors.ts";
 import type { NodeId } from "../ids/node-id.ts";
@@ -26,6 +26,9 @@ export type NodeEffect =
   /** By TLS WebSocket, at the first of these endpoints that answers; a `tcp-way` event follows, and another when it is gone. */
   | { readonly type: "open-tcp-way"; readonly node: NodeId; readonly endpoints: readonly Endpoint[] }
   | { readonly type: "close-tcp-way"; readonly node: NodeId }
+  /** `sockets-opened` follows. */
+  | { readonly type: "open-sockets"; readonly count: number }
+  | { readonly type: "close-sockets"; readonly sockets: readonly SocketId[] }
   // control plane
   | { readonly type: "connect"; readonly node: NodeId; readonly endpoints: readonly Endpoint[] }
   | { readonly type: "disconnect"; readonly node: NodeId }

@@ -1,4 +1,5 @@
 import type { Endpoint } from "../address/endpoint.ts";
+import type { SocketId } from "../address/way.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { ControlEvent } from "../ports/control-plane.ts";
 import type { NodeException, PeerSlot } from "../ports/datapath.ts";
@@ -29,6 +30,8 @@ export type NodeEvent =
   | { readonly type: "tcp-way"; readonly node: NodeId; readonly way: TcpWay | undefined }
   /** Stamps of peers with traffic since the last time, about twice a second. */
   | { readonly type: "traffic"; readonly peers: readonly PeerStamps[] }
+  /** Further UDP sockets that were asked for; fewer, or none, where there are no more. */
+  | { readonly type: "sockets-opened"; readonly sockets: readonly SocketId[] }
   | { readonly type: "command"; readonly id: CommandId; readonly command: NodeCommand }
   | NodeException
   | ControlEvent;

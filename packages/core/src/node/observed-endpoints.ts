@@ -4,6 +4,7 @@ import { BoundedMap } from "../bytes/bounded-map.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import { MAX_REFLEXIVE } from "../records/endpoint-record.ts";
 import { type Millis, minutes, seconds } from "../time/millis.ts";
+import type { Mapping } from "../wire/probe.ts";
 
 /** A word older than this says nothing of now: NATs forget sooner. */
 const GOOD_FOR: Millis = minutes(10);
@@ -12,13 +13,6 @@ const STANDS_AFTER: Millis = seconds(60);
 /** Of 64 peers that see us by both families. */
 const MAX_WORDS = 128;
 const FAMILIES: readonly IpFamily[] = [4, 6];
-
-/** What stands between this node and the peers that see it, by their words (RFC 4787, section 4.1). */
-export type Mapping =
-  | "unknown" // nobody has said anything
-  | "none" // it is seen at its own address
-  | "endpoint-independent" // all see the same port, or only one was heard
-  | "endpoint-dependent"; // each sees another port
 
 /** One peer's word on where it sees this node, as long as that is good. */
 export interface Sighting {

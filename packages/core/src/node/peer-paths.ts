@@ -11,12 +11,13 @@ import { MAX_REFLEXIVE } from "../records/endpoint-record.ts";
 import type { Millis } from "../time/millis.ts";
 import { TokenBucket } from "../time/token-bucket.ts";
 import { earliest } from "../time/wake.ts";
-import { MAX_OFFERED, type ProbePurpose } from "../wire/probe.ts";
+import { MAX_OFFERED, type Mapping, type ProbePurpose } from "../wire/probe.ts";
 import { CandidateLog } from "./candidate-log.ts";
 import type { Counters } from "./counters.ts";
 import { DroppingRelays } from "./dropping-relays.ts";
+import { HardPaths } from "./hard-paths.ts";
 import type { NodeEffect } from "./node-effect.ts";
-import { type Mapping, ObservedEndpoints } from "./observed-endpoints.ts";
+import { ObservedEndpoints } from "./observed-endpoints.ts";
 import { isInNeed, type OuterPlace, type Peer, type PublishedPlace, type Surroundings } from "./peer.ts";
 import { PeerRelays } from "./peer-relays.ts";
 import { pathOf } from "./peer-state.ts";
@@ -31,6 +32,8 @@ import { Unasked } from "./unasked.ts";
 const PEER_PROBES = { burst: 100, perSecond: 20 };
 /** Offers of one peer that are answered: each makes us send a round of PINGs where it says. */
 const PEER_OFFERS = { burst: 6, perSecond: 0.5 };
+/** Steps of a peer's searches with further sockets, and its questions where others are: a dozen for a search that goes well. */
+const PEER_PUNCHES = { burst: 40, perSecond: 4 };
 
 /** Of the reflexive endpoints: one for each family of addresses is what routers have to give. */
 const MAX_MAPPED = MAX_REFLEXIVE / 2;
@@ -55,6 +58,7 @@ export class PeerPaths {
   readonly relays: PeerRelays;
   readonly #observed = new ObservedEndpoints();
   readonly #unasked = new Unasked();
+  readonly #hard: HardPaths;
   readonly #probeBudget = new ProbeBudget();
   /** Only of peers whose path has something to wait for: few of many. */
   readonly #wakes = new Map<PeerSlot, Millis>();
@@ -65,6 +69,8 @@ export class PeerPaths {
     readonly counters: Counters;
     readonly probes: ProbeExchange;
     readonly slots: SlotTable;
+    /** May a peer's claim to be there be tried? */
+    readonly isUsable: (endpoint: Endpoint) => boolean;
     /** Where this host can be found by its own addresses. */
     readonly ownEndpoints: () => readonly Endpoint[];
     /** Where routers let others in, by their word. */
@@ -91,6 +97,26 @@ export class PeerPaths {
       count: (what) => this.#counters.count(what),
     });
     this.tcpWays = new TcpWays(options.random, (node) => this.#rttOf(node));
+    this.#hard = new HardPaths({
+      random: options.random,
+      probes: options.probes,
+      count: (what) => this.#counters.count(what),
+      peers: this.#peers,
+      slotOf: (node) => this.#slots.slotOf(node),
+      numberOf: (slot) => this.ways.numberOf(slot),
+      ownNumber: () => this.ways.ownNumber,
+      isUsable: options.isUsable,
+      ownMapping: (now) => this.#mapping(now),
+      ownPlaces: (now) => [...this.#reflexive(this.#ownEndpoints(), now), ...this.#ownEndpoints()],
+      homes: () => this.#rendezvous.homes,
+      send: (slot, to, bytes, { now, ttl }) => this.#sendBy(slot, [to], bytes, { now, ttl }),
+      answered: (slot, candidate, rtt, now) => this.step(slot, { type: "answered", candidate, rtt }, now),
+    });
+  }
+
+  /** What further sockets and hard searches are told. */
+  get hard(): HardPaths {
+    return this.#hard;
   }
 
   peers(): Iterable<readonly [PeerSlot, Peer]> {
@@ -108,6 +134,7 @@ export class PeerPaths {
       candidates: new CandidateLog(),
       used: [],
       homes: [],
+      mapping: "unknown",
       isRelay: false,
       dropping: new DroppingRelays(),
       heldHandshake: undefined,
@@ -117,6 +144,7 @@ export class PeerPaths {
       heardInTunnelAt: Number.NEGATIVE_INFINITY,
       probeBudget: new TokenBucket(PEER_PROBES),
       offerBudget: new TokenBucket(PEER_OFFERS),
+      punchBudget: new TokenBucket(PEER_PUNCHES),
     });
   }
 
@@ -125,6 +153,7 @@ export class PeerPaths {
     if (peer === undefined) return [];
     this.#rendezvous.used(slot, []);
     this.#peers.delete(slot);
+    this.#hard.pathChanged(slot, now);
     this.#wakes.delete(slot);
     this.#observed.forget(peer.node);
     this.ways.delete(slot);
@@ -230,6 +259,7 @@ export class PeerPaths {
     this.tcpWays.networkChanged(now);
     this.#observed.clear();
     this.#probeBudget.clear();
+    this.#hard.networkChanged(now);
     this.#unasked.moved(this.#ownEndpoints());
     this.#hasMoved = true;
     const effects: NodeEffect[] = [];
@@ -243,13 +273,13 @@ export class PeerPaths {
   }
 
   timer(now: Millis): readonly NodeEffect[] {
-    const effects: NodeEffect[] = [];
+    const effects: NodeEffect[] = [...this.#hard.timer(now)];
     for (const [slot, dueAt] of [...this.#wakes]) if (dueAt <= now) effects.push(...this.step(slot, { type: "timer" }, now));
     return [...effects, ...this.#tcpSteps(this.tcpWays.due(now), now)];
   }
 
   wakeAt(): Millis | undefined {
-    return earliest(this.tcpWays.wakeAt(), ...this.#wakes.values());
+    return earliest(this.tcpWays.wakeAt(), this.#hard.wakeAt(), ...this.#wakes.values());
   }
 
   // TCP
@@ -328,6 +358,7 @@ export class PeerPaths {
     if (wakeAt === undefined) this.#wakes.delete(slot);
     else this.#wakes.set(slot, wakeAt);
     const effects = step.effects.flatMap((effect) => this.#perform(slot, peer, effect, now));
+    this.#hard.pathChanged(slot, now);
     const after = step.peer.state.name;
     if (after !== before || step.effects.some(({ type }) => type === "use")) effects.push(...this.relays.tend(slot, peer, now));
     if (after === before) return effects;
@@ -386,9 +417,18 @@ export class PeerPaths {
   sendAll(slot: PeerSlot, candidates: readonly Candidate[], bytes: Uint8Array, now: Millis): readonly NodeEffect[] {
     const peer = this.#peers.get(slot);
     if (peer !== undefined) peer.handshake = { by: candidates, sentAt: now };
+    return this.#sendBy(slot, candidates, bytes, { now });
+  }
+
+  #sendBy(
+    slot: PeerSlot,
+    candidates: readonly Candidate[],
+    bytes: Uint8Array,
+    { now, ttl }: { readonly now: Millis; readonly ttl?: number | undefined },
+  ): readonly NodeEffect[] {
     return candidates.flatMap((candidate) => {
       const way = this.ways.wayOf(slot, candidate);
-      return way === undefined ? [] : this.send(way, bytes, now);
+      return way === undefined ? [] : this.send(way, bytes, now, ttl);
     });
   }
 
@@ -407,7 +447,7 @@ export class PeerPaths {
       this.#counters.count("probe.heldBack");
       return [];
     }
-    if (!this.#affords(slot, purpose !== "heartbeat", now)) return [];
+    if (purpose !== "heartbeat" && !this.#affords(slot, now)) return [];
     if (isClaimed) this.#probeBudget.sent(to.endpoint, reason, now);
     const bytes = this.#probes.ping(slot, to, options);
     if (bytes === undefined) return [];
@@ -420,18 +460,17 @@ export class PeerPaths {
   /** Says where we may be found. */
   offer(slot: PeerSlot, { by, isAnswer }: Omit<Extract<PathEffect, { type: "offer" }>, "type">, now: Millis): readonly NodeEffect[] {
     const way = this.ways.wayOf(slot, by);
-    if (way === undefined || !this.#affords(slot, true, now)) return [];
+    if (way === undefined || !this.#affords(slot, now)) return [];
     const all = this.#ownEndpoints();
     const reflexive = this.#reflexive(all, now);
     const own = all.slice(0, MAX_OFFERED - reflexive.length);
-    const bytes = this.#probes.frame(slot, { type: "offer", own, reflexive, isAnswer });
+    const bytes = this.#probes.frame(slot, { type: "offer", own, reflexive, isAnswer, mapping: this.#mapping(now) });
     return bytes === undefined ? [] : this.send(way, bytes, now);
   }
 
   /** Those for paths in use are few by themselves, and a live peer must not be taken for dead because others are looked for. */
-  #affords(slot: PeerSlot, isShared: boolean, now: Millis): boolean {
-    const budget = this.#peers.get(slot)?.probeBudget;
-    const isAfforded = budget?.take(now) === true && (!isShared || this.#probeBudget.takeOfHost(now));
+  #affords(slot: PeerSlot, now: Millis): boolean {
+    const isAfforded = this.#peers.get(slot)?.probeBudget.take(now) === true && this.#probeBudget.takeOfHost(now);
     if (!isAfforded) this.#counters.count("probe.overBudget");
     return isAfforded;
   }

@@ -3,9 +3,8 @@ import { type Candidate, MAX_RELAYS_TRIED, relayed } from "../path/candidate.ts"
 import type { PathEvent } from "../path/path-state.ts";
 import type { PeerSlot } from "../ports/datapath.ts";
 import { type Millis, seconds } from "../time/millis.ts";
-import type { ProbePurpose } from "../wire/probe.ts";
+import type { Mapping, ProbePurpose } from "../wire/probe.ts";
 import type { NodeEffect } from "./node-effect.ts";
-import type { Mapping } from "./observed-endpoints.ts";
 import { isInNeed, type Peer } from "./peer.ts";
 import type { Rendezvous } from "./rendezvous.ts";
 

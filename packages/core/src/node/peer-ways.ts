@@ -24,6 +24,10 @@ export class PeerWays {
   readonly #at = new Map<string, PeerSlot>();
   #ownNumber: number | undefined;
 
+  get ownNumber(): number | undefined {
+    return this.#ownNumber;
+  }
+
   set ownNumber(number: number | undefined) {
     this.#ownNumber = number;
   }

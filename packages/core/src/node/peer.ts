@@ -7,9 +7,10 @@ import type { PeerSlot } from "../ports/datapath.ts";
 import type { TrafficStamps } from "../session/session-event.ts";
 import type { Millis } from "../time/millis.ts";
 import type { TokenBucket } from "../time/token-bucket.ts";
+import type { Mapping } from "../wire/probe.ts";
 import type { CandidateLog } from "./candidate-log.ts";
 import type { DroppingRelays } from "./dropping-relays.ts";
-import type { Mapping, Sighting } from "./observed-endpoints.ts";
+import type { Sighting } from "./observed-endpoints.ts";
 
 /** One peer, for as long as it is a member. */
 export interface Peer {
@@ -20,6 +21,8 @@ export interface Peer {
   used: readonly Candidate[];
   /** Its home relays. */
   homes: readonly NodeId[];
+  /** By its last offer. */
+  mapping: Mapping;
   /** It offers to relay. */
   isRelay: boolean;
   /** Of the relays between us. */
@@ -36,6 +39,7 @@ export interface Peer {
   /** PINGs to it and to whatever is said to be it. */
   readonly probeBudget: TokenBucket;
   readonly offerBudget: TokenBucket;
+  readonly punchBudget: TokenBucket;
 }
 
 /** What is known of one peer, for views and decisions. */

@@ -9,7 +9,7 @@ import type { Way } from "../address/way.ts";
 import type { Crypto, SigningKey } from "../crypto/crypto.ts";
 import { type NodeId, nodeId } from "../ids/node-id.ts";
 import { direct } from "../path/candidate.ts";
-import { ProbeExchange } from "../path/probe-exchange.ts";
+import { type FreeProbe, ProbeExchange } from "../path/probe-exchange.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import type { Millis } from "../time/millis.ts";
 import { datagramKind } from "../wire/datagram-kind.ts";
@@ -64,8 +64,14 @@ export class FarPeer {
     return this.#probes.ping(0, direct(OWN), { purpose: "discover", now: 0 }) ?? assert.fail();
   }
 
+  frame(body: FreeProbe): Uint8Array {
+    return this.#probes.frame(0, body) ?? assert.fail();
+  }
+
   offer(endpoints: readonly Endpoint[], isAnswer = false): Uint8Array {
-    return this.#probes.frame(0, { type: "offer", own: [], reflexive: endpoints, isAnswer }) ?? assert.fail();
+    return (
+      this.#probes.frame(0, { type: "offer", mapping: "endpoint-independent", own: [], reflexive: endpoints, isAnswer }) ?? assert.fail()
+    );
   }
 
   /** What it makes of a probe of ours that it sees come from `seen`. */

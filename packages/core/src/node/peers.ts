@@ -1,6 +1,7 @@
 import { type AddressPlan, isMeshAddress } from "../address/address-plan.ts";
 import type { Endpoint } from "../address/endpoint.ts";
 import { isUnicast } from "../address/ip.ts";
+import type { SocketId } from "../address/way.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type NodeId, nodeKey } from "../ids/node-id.ts";
 import { type Candidate, direct, isTcpEndpoint, isUsableCandidate, sameCandidate } from "../path/candidate.ts";
@@ -60,7 +61,8 @@ export class Peers {
     this.#counters = options.counters;
     this.#sessions = new SessionTable(options);
     this.#probes = new ProbeExchange(options);
-    this.#paths = new PeerPaths({ ...options, probes: this.#probes, slots: this.#slots });
+    const isUsable = (endpoint: Endpoint): boolean => isUsableCandidate(options.plan, endpoint);
+    this.#paths = new PeerPaths({ ...options, probes: this.#probes, slots: this.#slots, isUsable });
   }
 
   /**
@@ -238,6 +240,11 @@ export class Peers {
     });
   }
 
+  /** Further sockets that were asked for. */
+  socketsOpened(sockets: readonly SocketId[], now: Millis): readonly NodeEffect[] {
+    return this.#paths.hard.socketsOpened(sockets, now);
+  }
+
   timer(now: Millis): readonly NodeEffect[] {
     const effects = [...this.#paths.timer(now)];
     const sessionsDueAt = this.#sessions.wakeAt();
@@ -257,6 +264,10 @@ export class Peers {
     const isUsable = isTcpEndpoint(from.endpoint) ? this.#isBridged(from.endpoint) : isUnicast(from.endpoint.ip);
     if (!isUsable || isMeshAddress(this.#options.plan, from.endpoint.ip)) {
       this.#counters.count("udp.sourceNotUsable");
+      return [];
+    }
+    if (from.socket !== undefined && from.socket !== 0 && !this.#paths.hard.isOpen(from.socket)) {
+      this.#counters.count("udp.closedSocket");
       return [];
     }
     const candidate = this.#paths.ways.candidateOf(from);
@@ -288,6 +299,16 @@ export class Peers {
         return this.#pinged(peer, outcome, { from, candidate }, now);
       case "pong":
         return this.#ponged(peer, outcome, candidate, now);
+      case "punch":
+      case "locate":
+      case "located":
+        if (!peer.punchBudget.take(now)) {
+          this.#counters.count("probe.overBudget");
+          return [];
+        }
+        if (outcome.type === "punch") return this.#paths.hard.said(outcome.slot, outcome.step, outcome.ports, now);
+        if (outcome.type === "locate") return this.#paths.hard.locate(outcome.slot, candidate, outcome.number, now);
+        return this.#paths.hard.located(peer.node, outcome, now);
       case "offer": {
         if (this.#isFromBeforeGoodbye(peer, outcome.boot)) return [];
         if (!outcome.isAnswer && !peer.offerBudget.take(now)) {
@@ -295,6 +316,7 @@ export class Peers {
           return [];
         }
         if (!outcome.isCurrent) return this.#oldOffer(outcome, candidate, now);
+        peer.mapping = outcome.mapping;
         const usable = (endpoints: readonly Endpoint[]): readonly Endpoint[] =>
           endpoints.filter((endpoint) => isUsableCandidate(this.#options.plan, endpoint));
         const offered = { own: usable(outcome.own), reflexive: usable(outcome.reflexive), isAnswer: outcome.isAnswer };
@@ -311,25 +333,33 @@ export class Peers {
   ): readonly NodeEffect[] {
     const reached = isByUdp(candidate) ? this.#paths.heardUnasked(from.endpoint, now) : [];
     const back = this.#paths.ways.back(from);
+    const answer = back === undefined ? [] : this.#paths.send(back, pong, now);
+    if (purpose === "sample") return [...reached, ...answer];
+    const ofSearch = this.#paths.hard.pinged(slot, candidate, purpose, now);
+    if (ofSearch !== undefined) return [...reached, ...answer, ...ofSearch];
     // Our own question goes out first: whoever gets the answer may send at once by us as a relay, and we must have heard it by then.
     const heard = this.#isFromBeforeGoodbye(peer, boot) ? [] : this.#paths.step(slot, { type: "heard", from: candidate }, now);
     const dropped = purpose === "unheard" ? this.#paths.relays.toldUnheard(slot, now) : [];
     const isAsked = heard.some(({ type }) => type === "send-datagram");
     const isKnown = peer.boot === undefined || peer.boot === boot;
     const ask = isKnown || isAsked ? [] : this.#paths.ping(slot, candidate, { purpose: "triggered", now });
-    return [...reached, ...heard, ...dropped, ...(back === undefined ? [] : this.#paths.send(back, pong, now)), ...ask];
+    return [...reached, ...heard, ...dropped, ...answer, ...ask];
   }
 
   #ponged(peer: Peer, { slot, boot, rtt, observed }: Outcome<"pong">, candidate: Candidate, now: Millis): readonly NodeEffect[] {
     if (candidate.type === "direct") this.#paths.answeredFrom(candidate.endpoint, now);
     if (this.#isFromBeforeGoodbye(peer, boot)) return [];
+    const ofSearch = this.#paths.hard.ponged(slot, { from: candidate, rtt, seen: observed }, now);
+    if (ofSearch !== undefined) return ofSearch;
     const { node } = peer;
     const isRestarted = peer.boot !== undefined && peer.boot !== boot;
     peer.boot = boot;
     const isByNet = isByUdp(candidate);
     if (isByNet) this.#paths.tcpWays.answered(node, now);
     return [
-      ...(isByNet && isUnicast(observed.ip) ? this.#paths.noteObserved(node, observed, now) : []),
+      ...(isByNet && candidate.type === "direct" && candidate.socket === undefined && isUnicast(observed.ip)
+        ? this.#paths.noteObserved(node, observed, now)
+        : []),
       ...this.#paths.step(slot, { type: "answered", candidate, rtt }, now),
       ...this.#repeatHandshake(slot, peer, now),
       ...(isRestarted ? this.#replaceLost(slot, now) : []),

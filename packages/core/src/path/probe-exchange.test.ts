@@ -212,18 +212,18 @@ test("a PONG to a PING that went straight does not count by a relay", () => {
 test("an offer arrives with its endpoints, once, and asks for no PONG", () => {
   const [a, b] = [start("a", 1, ["b"]), start("b", 2, ["c", "a"])];
   for (const isAnswer of [false, true]) {
-    const offer = { type: "offer", own: [A], reflexive: [C], isAnswer } as const;
+    const offer = { type: "offer", mapping: "none", own: [A], reflexive: [C], isAnswer } as const;
     const bytes = a.frame(0, offer) ?? assert.fail();
     const outcome = b.receive({ candidate: relayed(idOf("c")), endpoint: C }, bytes, when(1));
     assert.deepEqual(outcome, { ...offer, to: NO_BOOT, slot: 1, boot: formatHex(new SeededRandom(1).bytes(8)), isCurrent: false });
     assert.deepEqual(b.receive(straight(A), bytes, when(2)), dropped("replayed"));
   }
-  assert.equal(a.frame(1, { type: "offer", own: [], reflexive: [], isAnswer: false }), undefined, "nobody is there");
+  assert.equal(a.frame(1, { type: "locate", number: 1 }), undefined, "nobody is there");
 });
 
 test("an offer is for the run of the receiver that was heard last, and for no other", () => {
   const a = start("a", 1, ["b"]);
-  const said = (): Uint8Array => a.frame(0, { type: "offer", own: [A], reflexive: [], isAnswer: false }) ?? assert.fail();
+  const said = (): Uint8Array => a.frame(0, { type: "offer", own: [A], reflexive: [], isAnswer: false, mapping: "none" }) ?? assert.fail();
   const isCurrent = (receiver: ProbeExchange, bytes: Uint8Array): boolean | undefined => {
     const outcome = receiver.receive(straight(A), bytes, when(1));
     return outcome.type === "offer" ? outcome.isCurrent : undefined;

@@ -42,7 +42,9 @@ export type ProbeDrop =
   | "unasked"; // a PONG to nothing, too late, or by another way
 
 /** Probes that are neither question nor answer of a round trip; the exchange adds which boot they are for. */
-export type FreeProbe = Omit<Exclude<ProbeBody, { readonly type: "ping" | "pong" }>, "to">;
+export type FreeProbe = WithoutReceiver<Exclude<ProbeBody, { readonly type: "ping" | "pong" }>>;
+/** The exchange knows for whom an offer is. */
+type WithoutReceiver<Body> = Body extends { readonly to: Uint8Array } ? Omit<Body, "to"> : Body;
 
 /** How a frame came: as whose candidate, and the address its datagram had. */
 export interface ProbeSource {
@@ -120,7 +122,8 @@ export class ProbeExchange {
   /** Sealed for this peer; undefined when it is not known. */
   frame(slot: Slot, body: FreeProbe): Uint8Array | undefined {
     const peer = this.#peers.get(slot);
-    return peer === undefined ? undefined : this.#seal(peer, { ...body, to: peer.heardBoot });
+    if (peer === undefined) return undefined;
+    return this.#seal(peer, body.type === "offer" ? { ...body, to: peer.heardBoot } : body);
   }
 
   /** What we show this peer when it shall relay for us, and what it shows us; undefined when it is not known. */
@@ -145,7 +148,8 @@ export class ProbeExchange {
     const body = decodeProbeBody(opened);
     if (!body.ok) return { type: "dropped", cause: body.fault };
     if (body.value.type === "pong") return this.#match(peer, { from: from.candidate, boot, receivedAt: time.receivedAt }, body.value);
-    if (body.value.type !== "ping") return { ...body.value, slot: peer.slot, boot, isCurrent: equalBytes(body.value.to, this.#bootId) };
+    if (body.value.type !== "ping")
+      return { ...body.value, slot: peer.slot, boot, isCurrent: body.value.type !== "offer" || equalBytes(body.value.to, this.#bootId) };
     const delayMicros = Math.min(MAX_DELAY_MICROS, Math.max(0, Math.round((time.now - time.receivedAt) * 1_000)));
     const { transaction, purpose } = body.value;
     const pong = this.#seal(peer, { type: "pong", transaction, observed: from.endpoint, delayMicros });

@@ -152,6 +152,11 @@ export class SimDatapath implements Datapath {
     return Promise.resolve();
   }
 
+  /** How many are open beside the first one, for tests. */
+  get furtherSockets(): number {
+    return this.#sockets.size - 1;
+  }
+
   /** Every live session of a slot, for tests: index, keys, role. */
   sessionsOf(slot: PeerSlot): readonly DatapathSession[] {
     return this.#engine.sessionsOf(slot).flatMap((index) => this.#keys.get(index) ?? []);

@@ -422,6 +422,14 @@ export class SimNode {
         return this.datapath.installSession(effect.session);
       case "drop-session":
         return this.datapath.dropSession(effect.localIndex);
+      case "open-sockets": {
+        const sockets = this.datapath.openSockets(effect.count);
+        const life = this.#life;
+        clock.at(clock.now(), () => this.#alive(life, () => this.dispatch({ type: "sockets-opened", sockets })));
+        return;
+      }
+      case "close-sockets":
+        return this.datapath.closeSockets(effect.sockets);
       case "send-keepalive":
         return this.datapath.sendKeepalive(effect.slot);
       case "send-datagram":

@@ -27,23 +27,39 @@ const bodies: readonly ProbeBody[] = [
   { type: "ping", transaction: fill(8, 255), purpose: "triggered" },
   { type: "ping", transaction: fill(8, 0), purpose: "heartbeat" },
   { type: "ping", transaction: fill(8, 3), purpose: "unheard" },
+  { type: "ping", transaction: fill(8, 7), purpose: "sample" },
+  { type: "ping", transaction: fill(8, 8), purpose: "nominate" },
+  { type: "punch", step: "ask" },
+  { type: "punch", step: "plan", ports: { kind: "sequence", ip: "192.0.2.1" as Ip, first: 30_001, delta: 2, count: 64 } },
+  { type: "punch", step: "plan", ports: { kind: "range", ip: "192.0.2.1" as Ip, first: 1_024, delta: 1, count: 64_512 } },
+  { type: "punch", step: "fresh", ports: { kind: "one", ip: "192.0.2.1" as Ip, first: 65_535, delta: 1, count: 1 } },
+  { type: "locate", number: 65_535 },
+  { type: "located", number: 1, ip: "192.0.2.9" as Ip },
   { type: "pong", transaction: fill(8, 2), observed: { ip: "192.0.2.1" as Ip, port: 65_535 }, delayMicros: 0xffff_ffff },
   { type: "pong", transaction: fill(8, 3), observed: { ip: "2001:db8::1" as Ip, port: 1 }, delayMicros: 0 },
 ];
-const FIELD_BYTES: Readonly<Record<ProbeBody["type"], number>> = { ping: 10, pong: 31, offer: 0 };
+const FIELD_BYTES: Readonly<Record<ProbeBody["type"], number>> = { ping: 10, pong: 31, offer: 0, punch: 24, locate: 3, located: 19 };
 const OFFER_BYTES = 256;
 const ALL_ENDPOINTS = Array.from({ length: MAX_OFFERED }, (_, i) => endpoint(i + 1));
 const offers: readonly ProbeBody[] = [
-  { type: "offer", isAnswer: false, to: NO_BOOT, reflexive: [], own: [] },
-  { type: "offer", isAnswer: true, to: fill(8, 9), reflexive: [], own: [endpoint(1)] },
+  { type: "offer", isAnswer: false, mapping: "unknown", to: NO_BOOT, reflexive: [], own: [] },
+  { type: "offer", isAnswer: true, mapping: "none", to: fill(8, 9), reflexive: [], own: [endpoint(1)] },
   {
     type: "offer",
     isAnswer: false,
+    mapping: "endpoint-independent",
     to: fill(8, 255),
     reflexive: [{ ip: "2001:db8::1" as Ip, port: 65_535 }],
     own: [endpoint(2)],
   },
-  { type: "offer", isAnswer: true, to: fill(8, 3), reflexive: ALL_ENDPOINTS.slice(0, 4), own: ALL_ENDPOINTS.slice(4) },
+  {
+    type: "offer",
+    isAnswer: true,
+    mapping: "endpoint-dependent",
+    to: fill(8, 3),
+    reflexive: ALL_ENDPOINTS.slice(0, 4),
+    own: ALL_ENDPOINTS.slice(4),
+  },
 ];
 
 function endpoint(last: number): Endpoint {
@@ -100,7 +116,7 @@ for (const [i, body] of bodies.entries()) {
 
   test(`body ${i}: every truncation into its fields is refused, and every set byte of padding`, () => {
     const bytes = encodeProbeBody(body);
-    const fieldBytes = FIELD_BYTES[body.type];
+    const fieldBytes = body.type === "punch" && body.ports === undefined ? 2 : FIELD_BYTES[body.type];
     for (let length = 0; length < fieldBytes; length++)
       assert.equal(decodeProbeBody(bytes.subarray(0, length)).ok, false, `length ${length}`);
     for (let at = fieldBytes; at < PROBE_BODY_BYTES + 1; at++) {
@@ -120,7 +136,7 @@ test("every truncation of an offer is refused, one byte more, and every set byte
   checkLengths({ samples: offers, encode: encodeProbeBody, decode: decodeProbeBody });
   for (const offer of offers) {
     const bytes = encodeProbeBody(offer);
-    for (let at = 12 + 18 * (offer.type === "offer" ? offer.reflexive.length + offer.own.length : 0); at < bytes.length; at++) {
+    for (let at = 13 + 18 * (offer.type === "offer" ? offer.reflexive.length + offer.own.length : 0); at < bytes.length; at++) {
       const padded = bytes.slice();
       padded[at] = 1;
       assert.deepEqual(decodeProbeBody(padded), { ok: false, fault: "not-canonical" }, `byte ${at}`);
@@ -133,14 +149,18 @@ test("an offer with another flag, too many endpoints or a port 0 is refused, and
   for (const [at, value] of [
     [1, 2],
     [1, 255],
-    [2, MAX_OFFERED + 1],
+    [2, 4],
     [3, MAX_OFFERED + 1],
-    [3, 255],
+    [4, MAX_OFFERED + 1],
+    [4, 255],
   ] as const)
     assert.deepEqual(decodeProbeBody(none.slice().fill(value, at, at + 1)), { ok: false, fault: "out-of-range" }, `${at}: ${value}`);
-  assert.deepEqual(decodeProbeBody(one.slice().fill(0, 28, 30)), { ok: false, fault: "out-of-range" });
+  assert.deepEqual(decodeProbeBody(one.slice().fill(0, 29, 31)), { ok: false, fault: "out-of-range" });
   const many = Array.from({ length: MAX_OFFERED + 1 }, (_, i) => endpoint(i + 1));
-  assert.throws(() => encodeProbeBody({ type: "offer", isAnswer: false, to: NO_BOOT, reflexive: [], own: many }), RangeError);
+  assert.throws(
+    () => encodeProbeBody({ type: "offer", isAnswer: false, mapping: "none", to: NO_BOOT, reflexive: [], own: many }),
+    RangeError,
+  );
 });
 
 test("seed 3: 20,000 random offers either fail or encode back to themselves", () => {
@@ -158,9 +178,9 @@ function decodeOffer(bytes: Uint8Array): ReturnType<typeof decodeProbeBody> | { 
 }
 
 test("other types and purposes are refused", () => {
-  for (const type of [0, 4, 255])
+  for (const type of [0, 7, 255])
     assert.deepEqual(decodeProbeBody(fill(PROBE_BODY_BYTES, 0).fill(type, 0, 1)), { ok: false, fault: "unknown-kind" });
-  for (const purpose of [4, 255])
+  for (const purpose of [6, 255])
     assert.deepEqual(decodeProbeBody(fill(PROBE_BODY_BYTES, 0).fill(1, 0, 1).fill(purpose, 9, 10)), { ok: false, fault: "out-of-range" });
 });
 
@@ -170,7 +190,7 @@ test("seed 2: 20,000 random bodies either fail or encode back to themselves", ()
   for (let run = 0; run < 20_000; run++) {
     const bytes = new Uint8Array(PROBE_BODY_BYTES);
     bytes.set(random.bytes(random.below(3) === 0 ? 31 : 9));
-    bytes[0] = random.below(5);
+    bytes[0] = random.below(8);
     const body = decodeProbeBody(bytes);
     if (!body.ok) continue;
     taken++;

@@ -1,5 +1,5 @@
 import type { Endpoint } from "../address/endpoint.ts";
-import { ipBytes16, ipFromBytes } from "../address/ip.ts";
+import { type Ip, ipBytes16, ipFromBytes } from "../address/ip.ts";
 import { ByteReader } from "../bytes/byte-reader.ts";
 import { ByteWriter } from "../bytes/byte-writer.ts";
 import { concatBytes } from "../bytes/bytes.ts";
@@ -33,9 +33,12 @@ export interface ProbeHeader {
   readonly counter: bigint;
 }
 
-/** `unheard`: probes pass between us, and packets of yours do not. */
-export type ProbePurpose = "discover" | "triggered" | "heartbeat" | "unheard";
-const PURPOSES: readonly ProbePurpose[] = ["discover", "triggered", "heartbeat", "unheard"];
+/**
+ * `sample`: tell me where this comes from, and think nothing of it. `nominate`: of all that met, this is the way I take.
+ * `unheard`: probes pass between us, and packets of yours do not.
+ */
+export type ProbePurpose = "discover" | "triggered" | "heartbeat" | "sample" | "nominate" | "unheard";
+const PURPOSES: readonly ProbePurpose[] = ["discover", "triggered", "heartbeat", "sample", "nominate", "unheard"];
 
 export type ProbeBody =
   | { readonly type: "ping"; readonly transaction: Uint8Array; readonly purpose: ProbePurpose }
@@ -51,7 +54,12 @@ export type ProbeBody =
    * Where the sender may be found now. It sends PINGs, or does so as soon as it gets the answer; whoever gets this does the same.
    * `to`: the boot of the receiver that the sender heard last, NO_BOOT for none. What was said to an earlier one is old.
    */
-  | ({ readonly type: "offer"; readonly isAnswer: boolean; readonly to: Uint8Array } & Offered);
+  | ({ readonly type: "offer"; readonly isAnswer: boolean; readonly mapping: Mapping; readonly to: Uint8Array } & Offered)
+  /** A search that takes both ends and further sockets: what the sender does, or where it may be met (node/hard-punch.ts, fresh-punch.ts). */
+  | { readonly type: "punch"; readonly step: PunchStep; readonly ports?: PortPlan }
+  /** Where is the member with this number? */
+  | { readonly type: "locate"; readonly number: number }
+  | { readonly type: "located"; readonly number: number; readonly ip: Ip };
 
 /** 8 zero bytes. */
 export const NO_BOOT: Uint8Array = new Uint8Array(8);
@@ -61,6 +69,30 @@ export interface Offered {
   readonly own: readonly Endpoint[];
   readonly reflexive: readonly Endpoint[];
 }
+
+/** What stands between a node and the peers that see it, by their words (RFC 4787, section 4.1). */
+export type Mapping =
+  | "unknown" // nobody has said anything
+  | "none" // it is seen at its own address
+  | "endpoint-independent" // all see the same port, or only one was heard
+  | "endpoint-dependent"; // each sees another port
+const MAPPINGS: readonly Mapping[] = ["unknown", "none", "endpoint-independent", "endpoint-dependent"];
+
+/** Steps with ports, and steps without. */
+const PORT_STEPS = ["ready", "plan", "fresh", "fresh-answer"] as const;
+const BARE_STEPS = ["want", "ask", "busy", "no"] as const;
+export type PunchStep = (typeof PORT_STEPS)[number] | (typeof BARE_STEPS)[number];
+const PUNCH_STEPS: readonly PunchStep[] = [...PORT_STEPS, ...BARE_STEPS];
+
+/** `one`: first alone. `sequence`: first, first + delta, … so many. `range`: any of so many from first on. All within 1 to 65,535. */
+export interface PortPlan {
+  readonly kind: "one" | "sequence" | "range";
+  readonly ip: Ip;
+  readonly first: number;
+  readonly delta: number; // 1 to 255; 1 but for a sequence
+  readonly count: number; // 1 for one
+}
+const PLAN_KINDS: readonly PortPlan["kind"][] = ["one", "sequence", "range"];
 
 export function encodeProbeHeader(header: ProbeHeader): Uint8Array {
   return new ByteWriter()
@@ -103,12 +135,26 @@ export function encodeProbeBody(body: ProbeBody): Uint8Array {
       writer
         .u8(3)
         .u8(body.isAnswer ? 1 : 0)
+        .u8(MAPPINGS.indexOf(body.mapping))
         .u8(body.reflexive.length)
         .u8(body.own.length)
         .bytes(body.to);
       for (const { ip, port } of endpoints) writer.bytes(ipBytes16(ip)).u16(port);
       break;
     }
+    case "punch": {
+      writer.u8(4).u8(PUNCH_STEPS.indexOf(body.step));
+      if (body.ports === undefined) break;
+      const { kind, ip, first, delta, count } = body.ports;
+      writer.u8(PLAN_KINDS.indexOf(kind)).bytes(ipBytes16(ip)).u16(first).u8(delta).u16(count);
+      break;
+    }
+    case "locate":
+      writer.u8(5).u16(body.number);
+      break;
+    case "located":
+      writer.u8(6).u16(body.number).bytes(ipBytes16(body.ip));
+      break;
   }
   const bytes = writer.finish();
   return concatBytes(bytes, new Uint8Array((body.type === "offer" ? OFFER_BODY_BYTES : PROBE_BODY_BYTES) - bytes.length));
@@ -139,17 +185,44 @@ function readBody(reader: ByteReader, length: number): ProbeBody | "out-of-range
     }
     case 3: {
       const flag = reader.u8();
+      const mapping = MAPPINGS[reader.u8()];
       const reflexive = reader.u8();
       const count = reflexive + reader.u8();
       const to = reader.bytes(8);
-      if (flag > 1 || count > MAX_OFFERED || length !== OFFER_BODY_BYTES) return "out-of-range";
+      if (flag > 1 || mapping === undefined || count > MAX_OFFERED || length !== OFFER_BODY_BYTES) return "out-of-range";
       const endpoints = Array.from({ length: count }, () => readEndpoint(reader));
       if (endpoints.some(({ port }) => port === 0)) return "out-of-range";
-      return { type: "offer", isAnswer: flag === 1, to, own: endpoints.slice(reflexive), reflexive: endpoints.slice(0, reflexive) };
+      return {
+        type: "offer",
+        isAnswer: flag === 1,
+        mapping,
+        to,
+        own: endpoints.slice(reflexive),
+        reflexive: endpoints.slice(0, reflexive),
+      };
     }
+    case 4: {
+      const step = PUNCH_STEPS[reader.u8()];
+      if (step === undefined) return "out-of-range";
+      if (BARE_STEPS.some((bare) => bare === step)) return { type: "punch", step };
+      const ports = readPlan(reader);
+      return ports === undefined ? "out-of-range" : { type: "punch", step, ports };
+    }
+    case 5:
+      return { type: "locate", number: reader.u16() };
+    case 6:
+      return { type: "located", number: reader.u16(), ip: ipFromBytes(reader.bytes(16)) };
     default:
       return "unknown-kind";
   }
+}
+
+function readPlan(reader: ByteReader): PortPlan | undefined {
+  const kind = PLAN_KINDS[reader.u8()];
+  const [ip, first, delta, count] = [ipFromBytes(reader.bytes(16)), reader.u16(), reader.u8(), reader.u16()];
+  const isWithin = first > 0 && delta > 0 && count > 0 && first + delta * (count - 1) <= 65_535;
+  const isOfKind = (kind === "sequence" || delta === 1) && (kind !== "one" || count === 1);
+  return kind === undefined || !isWithin || !isOfKind ? undefined : { kind, ip, first, delta, count };
 }
 
 function readEndpoint(reader: ByteReader): Endpoint {

@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Ip } from "../address/ip.ts";
+import type { Way } from "../address/way.ts";
+import type { PortPlan } from "../wire/probe.ts";
+import type { NodeEffect } from "./node-effect.ts";
+import { at, datagramsOf, FarPeer, OWN_NUMBER, PeersWorld } from "./peers-fixture.ts";
+
+/** x claims to dig; y and z relay. */
+const [x, y, z] = [new FarPeer(2), new FarPeer(3), new FarPeer(4)];
+const REAL = "203.0.113.77" as Ip;
+const VICTIM = "203.0.113.99" as Ip;
+
+const by = (relay: FarPeer, from: FarPeer): Way => ({ endpoint: relay.endpoint, relay: { from: from.number, to: OWN_NUMBER, pass: 0 } });
+
+/** We are behind a NAT whose ports stay; x is relayed by y. */
+function relayedWorld(): PeersWorld {
+  const world = new PeersWorld([x, y, z]);
+  for (const relay of [y, z]) world.find(relay, { isRelay: true });
+  const sought = [...world.publish(x, { homes: [y.node], reflexive: [] }), ...world.peers.want(x.node, world.now)];
+  for (const { way, bytes } of datagramsOf(sought)) {
+    const outcome = way.relay?.to === x.number ? x.receive(bytes, y.endpoint) : undefined;
+    if (outcome?.type === "ping") world.receive(by(y, x), outcome.pong);
+  }
+  assert.equal(world.stateOf(x), "relayed");
+  return world;
+}
+
+/** And x has asked for a search. */
+function askedWorld(): PeersWorld {
+  const world = relayedWorld();
+  const asked = datagramsOf(world.receive(by(y, x), x.frame({ type: "punch", step: "ask" })));
+  const said = asked.flatMap(({ way, bytes }) => (way.relay === undefined ? [] : [x.receive(bytes)]));
+  assert.ok(said.some((body) => body.type === "punch" && body.step === "ready"));
+  return world;
+}
+
+function dig(world: PeersWorld, ip: Ip, kind: PortPlan["kind"] = "range"): readonly NodeEffect[] {
+  const ports: PortPlan = { kind, ip, first: 20_000, delta: 1, count: kind === "one" ? 1 : 2_000 };
+  return world.receive(by(y, x), x.frame({ type: "punch", step: "plan", ports }));
+}
+
+function witness(world: PeersWorld, relay: FarPeer, ip: Ip): readonly NodeEffect[] {
+  return world.receive({ endpoint: relay.endpoint }, relay.frame({ type: "located", number: x.number, ip }));
+}
+
+/** So many datagrams to this address. */
+function countTo(ip: Ip, effects: readonly NodeEffect[]): number {
+  return datagramsOf(effects).filter(({ way }) => way.endpoint.ip === ip).length;
+}
+
+test("a scan goes where two others see the peer, at 200 a second and 1,800 in all", () => {
+  const world = askedWorld();
+  const effects = [...dig(world, REAL), ...witness(world, y, REAL)];
+  assert.equal(countTo(REAL, [...effects, ...world.until(world.now + 300)]), 0, "one witness of two");
+  const begun = [...witness(world, z, REAL), ...world.until(world.now + 1_000)];
+  assert.ok(Math.abs(countTo(REAL, begun) - 200) <= 4, `${countTo(REAL, begun)} in the first second`);
+  assert.equal(countTo(REAL, [...begun, ...world.until(world.now + 30_000)]), 1_800);
+});
+
+test("a member that names a victim's address makes nobody scan it", () => {
+  const world = askedWorld();
+  const effects = [...dig(world, VICTIM), ...witness(world, y, REAL), ...witness(world, z, REAL)];
+  assert.equal(countTo(VICTIM, [...effects, ...world.until(world.now + 30_000)]), 0);
+});
+
+test("nor does a relay of its choice that says the same, nor its own word for itself", () => {
+  const world = askedWorld();
+  const effects = [...dig(world, VICTIM), ...witness(world, y, VICTIM), ...witness(world, z, REAL)];
+  effects.push(...world.receive(by(y, x), x.frame({ type: "located", number: x.number, ip: VICTIM })));
+  assert.equal(countTo(VICTIM, [...effects, ...world.until(world.now + 30_000)]), 0);
+});
+
+test("a fresh port may be claimed anywhere: eight PINGs to one place, none to a system service or into the mesh", () => {
+  for (const [ip, port, most] of [
+    [VICTIM, 20_000, 8],
+    [VICTIM, 22, 0],
+    ["10.77.3.1", 20_000, 0],
+  ] as const) {
+    const world = relayedWorld();
+    const ports: PortPlan = { kind: "one", ip: ip as Ip, first: port, delta: 1, count: 1 };
+    const effects = [...world.receive(by(y, x), x.frame({ type: "punch", step: "fresh", ports }))];
+    const isOpened = effects.some(({ type }) => type === "open-sockets");
+    if (isOpened) effects.push(...world.peers.socketsOpened([1], world.now));
+    for (const { way, bytes } of datagramsOf(effects)) {
+      const outcome = way.socket === 1 && way.endpoint.ip === y.endpoint.ip ? y.receive(bytes, at("203.0.113.5", 40_001)) : undefined;
+      if (outcome?.type === "ping") effects.push(...world.receive({ endpoint: y.endpoint, socket: 1 }, outcome.pong));
+    }
+    assert.equal(isOpened, most > 0);
+    const sent = countTo(ip as Ip, [...effects, ...world.until(world.now + 10_000)]);
+    assert.ok(sent <= most && (most === 0 || sent > 0), `${sent} to ${ip}:${port}`);
+  }
+});
+
+test("after a search in vain the peer is told no for ten minutes", () => {
+  const world = askedWorld();
+  const stepsTo = (effects: readonly NodeEffect[]): readonly string[] =>
+    datagramsOf(effects).flatMap(({ way, bytes }) => {
+      const body = way.relay?.to === x.number ? x.receive(bytes) : undefined;
+      return body?.type === "punch" ? [body.step] : [];
+    });
+  dig(world, REAL);
+  for (const relay of [y, z]) witness(world, relay, REAL);
+  world.until(world.now + 20_000, [y, z]);
+  assert.deepEqual(stepsTo(world.receive(by(y, x), x.frame({ type: "punch", step: "ask" }))), ["no"]);
+});
