@@ -30,7 +30,8 @@ const staticSteps: readonly Step[] = [
 ];
 const testStep: Step = {
   name: "test",
-  run: () => runFiles({ files: findTests(["packages/**/*.test.ts", "test/{arch,fuzz,sim,vectors}/**/*.test.ts"]), timeout: UNIT_TIMEOUT }),
+  run: () =>
+    runFiles({ files: findTests(["packages/**/*.test.ts", "test/{arch,bench,fuzz,sim,vectors}/**/*.test.ts"]), timeout: UNIT_TIMEOUT }),
 };
 const e2eStep: Step = {
   name: "test:e2e",

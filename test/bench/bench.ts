@@ -6,6 +6,7 @@
  *   idle     processor time and memory of an idle agent beside bare libp2p    [seconds]
  *   flood    what a tunnel keeps under forged datagrams                       [kind …] [--runs N]
  *   roam     how long traffic and gossip stop when an address changes         [variant] [runs]
+ *   paths    how soon packets are there behind NATs, and by which way         [scenario …] [runs] [--loss 5 …]: paths.ts lists them
  */
 import { spawnSync } from "node:child_process";
 import { cpus, release } from "node:os";
@@ -23,7 +24,7 @@ const HOSTS = ["host-a", "host-b"];
 
 const benches: Readonly<Record<string, (lab: Lab) => Promise<readonly string[]>>> = { join: joinToPing, status: statusTime };
 /** Programs of their own. */
-const PROGRAMS: readonly string[] = ["idle", "flood", "roam"];
+const PROGRAMS: readonly string[] = ["idle", "flood", "roam", "paths"];
 
 await main(process.argv.slice(2));
 

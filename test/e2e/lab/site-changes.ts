@@ -80,8 +80,8 @@ function homeOf({ homes }: Internet, host: string): Home {
   return home;
 }
 
-/** In this order: a packet in between is translated by the new rules or forgotten with the old ones, and none leaves untranslated. */
-async function restartNat(lab: Lab, gateway: Gateway): Promise<void> {
+/** The rules of the NAT that it has now, and nothing remembered. In this order: a packet in between is translated by the new rules or forgotten with the old ones, and none leaves untranslated. */
+export async function restartNat(lab: Lab, gateway: Gateway): Promise<void> {
   const { namespace } = lab.host(gateway.node);
   await mustRun("ip", ["netns", "exec", namespace, "nft", "-f", "-"], { input: gatewayRules(gateway) });
   await mustRun("ip", ["netns", "exec", namespace, await compileTool("flush-conntrack")]);

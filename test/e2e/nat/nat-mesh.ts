@@ -11,14 +11,17 @@ export class NatMesh {
     this.agents = agents;
   }
 
-  /** The first host makes the network and the others join it, each as soon as it can; then every node has heard of every other. */
-  static async open(lab: Lab, hosts: readonly string[], flagsOfFirst: readonly string[] = []): Promise<NatMesh> {
+  /**
+   * The first host makes the network and the others join it, each as soon as it can; then every node has heard of every other.
+   * `flags`: what is typed besides, by host.
+   */
+  static async open(lab: Lab, hosts: readonly string[], flags?: ReadonlyMap<string, readonly string[]>): Promise<NatMesh> {
     const agents = new Map(hosts.map((name) => [name, meshAgent(lab, name, { name, stateDir: join(lab.directory, name) })]));
     const [first, ...others] = agents.values();
     if (first === undefined) throw new RangeError("a mesh has a first node");
-    await first.init("nat", flagsOfFirst);
+    await first.init("nat", flags?.get(first.name));
     const invite = await first.invite(["--uses", String(Math.max(1, others.length))]);
-    await Promise.all(others.map((agent) => agent.join(invite)));
+    await Promise.all(others.map((agent) => agent.join(invite, flags?.get(agent.name))));
     for (const agent of agents.values())
       await until(`${agent.name} knows every node`, async () => {
         const known = new Set((await agent.peers()).map(({ name }) => name));
