@@ -1,5 +1,5 @@
 /**
- * node test/bench/paths.ts [scenario …] [runs] [--delay 10] [--jitter 40] [--loss 5] [--idle 60] [--window 120] [--tcp-relay 443] [--json file]
+ * node test/bench/paths.ts [scenario …] [runs] [--delay 10] [--jitter 40] [--loss 5] [--idle 90] [--window 120] [--tcp-relay 443] [--json file]
  *
  * How soon packets are there, and by which way, between real agents behind NATs: each figure beside what was asked for. Networks are
  * wires: `--delay` milliseconds one way between two hosts, `--jitter` more or less, `--loss` percent. Times are of packets, taken outside

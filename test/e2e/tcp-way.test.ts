@@ -37,7 +37,7 @@ const COLD_STARTS = 5;
 async function inMesh(t: TestContext, body: (lab: Lab, mesh: NatMesh, internet: Internet) => Promise<void>): Promise<void> {
   const planned = planInternet(SPEC);
   await withLab(t, planned.topology, async (lab) => {
-    const mesh = await NatMesh.open(lab, MEMBERS, new Map([[MEMBERS[0], OFFER]]));
+    const mesh = await NatMesh.open(lab, MEMBERS, new Map([["pub", OFFER]]));
     await until("x reaches pub", async () => (await mesh.view("x", "pub")).path === "tcp" || (await mesh.view("x", "pub")).path);
     await body(lab, mesh, planned);
   });
