@@ -392,7 +392,11 @@ export class MeshNode {
 
   /** A mesh of everyday size hears at once that this node is there: peers that had a session with it need a new one. */
   #greetPeers(): readonly NodeEffect[] {
-    const peers = this.#book.set.endpointRecords().filter(({ node, isStopped }) => node !== this.id && !isStopped);
+    // A host that may be reachable lets those behind NATs speak first: what comes unasked is how it learns that it is.
+    const isWaiting = this.#ownRecord.mayBeReachable(this.#now);
+    const peers = this.#book.set
+      .endpointRecords()
+      .filter(({ node, isStopped, isReachable }) => node !== this.id && !isStopped && (isReachable || !isWaiting));
     return peers.length > MOST_GREETED ? [] : peers.flatMap(({ node }) => this.#peers.want(node, this.#now));
   }
 

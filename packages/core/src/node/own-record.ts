@@ -1,4 +1,5 @@
 import { type Endpoint, sameEndpoint } from "../address/endpoint.ts";
+import { isPrivate } from "../address/ip.ts";
 import type { Crypto, SigningKey } from "../crypto/crypto.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { RecordBook } from "../membership/record-book.ts";
@@ -73,6 +74,11 @@ export class OwnRecord {
     if (known === undefined || known.isStopped || !samePlace({ ...NOWHERE, udp: known.udp, tcp: known.tcp }, here)) return;
     if (known.isReachable) peers.assumeReachable();
     this.#publisher.resume(known, now);
+  }
+
+  /** It has a public address, and nobody has come in unasked yet. */
+  mayBeReachable(now: Millis): boolean {
+    return !this.#node.peers.place(now).isReachable && this.endpoints().udp.some(({ ip }) => !isPrivate(ip));
   }
 
   /** The host looks like this now. True when packets leave it, or come to it, otherwise than before. */

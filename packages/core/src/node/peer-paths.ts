@@ -3,7 +3,7 @@ import type { Way } from "../address/way.ts";
 import type { Random } from "../crypto/crypto.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import { type Candidate, direct, isTcpEndpoint, relayed, sameCandidate } from "../path/candidate.ts";
-import { NEW_PATH, type PathEffect, type PathEvent, pathWakeAt } from "../path/path-state.ts";
+import { NEW_PATH, type PathEffect, type PathEvent, type PeerPath, pathWakeAt } from "../path/path-state.ts";
 import type { ProbeExchange } from "../path/probe-exchange.ts";
 import { stepPath } from "../path/step-path.ts";
 import type { PeerSlot, RelayMember } from "../ports/datapath.ts";
@@ -361,6 +361,8 @@ export class PeerPaths {
     this.#hard.pathChanged(slot, now);
     const after = step.peer.state.name;
     if (after !== before || step.effects.some(({ type }) => type === "use")) effects.push(...this.relays.tend(slot, peer, now));
+    if (step.effects.some(({ type }) => type === "use") && this.#leads(step.peer) && step.peer.state.name === "direct")
+      effects.push(...this.ping(slot, step.peer.state.path.candidate, { purpose: "heartbeat", now }));
     if (after === before) return effects;
     this.#counters.count(`path.${after}`);
     if (after === "failed") effects.push(...this.#tcpSteps(this.tcpWays.lost(peer.node, now), now));
@@ -370,6 +372,19 @@ export class PeerPaths {
     if (after === "probing") effects.push(...peer.homes.flatMap((home) => this.relays.want(home, now)));
     if (after === "direct" || before === "direct") effects.push(...this.relays.pathChanged(peer.node, now));
     return effects;
+  }
+
+  /**
+   * Of two straight paths each end may like another one, and a relay passes on only what comes by its own. So who may be reached
+   * unasked goes the way that the other end goes, and is told at once.
+   */
+  isLedBy({ path }: Peer): boolean {
+    return this.#unasked.isReachable && !path.isReachable;
+  }
+
+  #leads({ isReachable, endpoints }: PeerPath): boolean {
+    const hasChoice = endpoints.filter((endpoint) => !isTcpEndpoint(endpoint)).length > 1;
+    return hasChoice && isReachable && !this.#unasked.isReachable;
   }
 
   #perform(slot: PeerSlot, peer: Peer, effect: PathEffect, now: Millis): readonly NodeEffect[] {

@@ -1,7 +1,9 @@
+import { isPrivate } from "../address/ip.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import { type Candidate, MAX_RELAYS_TRIED, relayed } from "../path/candidate.ts";
 import type { PathEvent } from "../path/path-state.ts";
 import type { PeerSlot } from "../ports/datapath.ts";
+import { MAX_HOMES } from "../records/endpoint-record.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 import type { Mapping, ProbePurpose } from "../wire/probe.ts";
 import type { NodeEffect } from "./node-effect.ts";
@@ -119,12 +121,25 @@ export class PeerRelays {
           isRelay ? [{ node, rtt: path.state.name === "direct" ? path.state.path.rtt : undefined }] : [],
         );
     const { changed, wanted } = this.#node.rendezvous.choose(offers);
+    const lacking = isOpen ? 0 : MAX_HOMES - this.#node.rendezvous.homes.length;
     if (changed.length > 0) this.#node.homesChanged();
     return [
       ...wanted.flatMap((relay) => this.want(relay, now)),
+      ...(lacking > 0 ? this.#knock(lacking, now) : []),
       ...changed.flatMap((relay) => this.#stepOf(relay, { type: "keepalive", every: this.#node.rendezvous.keepaliveOf(relay) }, now)),
       ...(changed.length === 0 ? [] : [...this.#node.peers.keys()].flatMap((slot) => this.offer(slot, now))),
     ];
+  }
+
+  /** Members with a public address learn by PINGs that they did not ask for that they are reachable, and then relay. Each is asked once. */
+  #knock(count: number, now: Millis): readonly NodeEffect[] {
+    const strangers: PeerSlot[] = [];
+    for (const [slot, { isRelay, path, candidates }] of this.#node.peers) {
+      const isPublic = path.own.some(({ ip }) => !isPrivate(ip));
+      if (!isRelay && isPublic && path.state.name === "dormant" && candidates.all().length === 0) strangers.push(slot);
+      if (strangers.length === count) break;
+    }
+    return strangers.flatMap((slot) => this.#node.step(slot, { type: "wanted" }, now));
   }
 
   /** A relay that packets go by is asked often enough to stay open; one that they would go by is not. */

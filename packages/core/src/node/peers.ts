@@ -338,11 +338,12 @@ export class Peers {
     const ofSearch = this.#paths.hard.pinged(slot, candidate, purpose, now);
     if (ofSearch !== undefined) return [...reached, ...answer, ...ofSearch];
     // Our own question goes out first: whoever gets the answer may send at once by us as a relay, and we must have heard it by then.
-    const heard = this.#isFromBeforeGoodbye(peer, boot) ? [] : this.#paths.step(slot, { type: "heard", from: candidate }, now);
+    const leads = purpose === "heartbeat" && this.#paths.isLedBy(peer);
+    const heard = this.#isFromBeforeGoodbye(peer, boot) ? [] : this.#paths.step(slot, { type: "heard", from: candidate, leads }, now);
     const dropped = purpose === "unheard" ? this.#paths.relays.toldUnheard(slot, now) : [];
     const isAsked = heard.some(({ type }) => type === "send-datagram");
-    const isKnown = peer.boot === undefined || peer.boot === boot;
-    const ask = isKnown || isAsked ? [] : this.#paths.ping(slot, candidate, { purpose: "triggered", now });
+    const ask =
+      peer.boot === undefined || peer.boot === boot || isAsked ? [] : this.#paths.ping(slot, candidate, { purpose: "triggered", now });
     return [...reached, ...heard, ...dropped, ...answer, ...ask];
   }
 
@@ -403,8 +404,6 @@ export class Peers {
     const repeatAt = isSame ? handshake.sentAt + 2 * proven.rtt + ANSWERED_WITHIN : now;
     return this.#session({ type: "path-proven", slot, repeatAt }, now);
   }
-
-  // Who there is
 
   #add(node: NodeId, now: Millis): readonly NodeEffect[] {
     const tunnelKey = this.#options.crypto.agreementPublicKeyOf(nodeKey(node));

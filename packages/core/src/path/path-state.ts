@@ -95,6 +95,8 @@ export interface PathInUse {
   /** PINGs sent since it was last heard, and when the last one left. */
   readonly asked: number;
   readonly askedAt: Millis;
+  /** The peer goes this way instead: so do we, once it has answered there. */
+  readonly led?: Candidate;
   /** For a straight path: always while relayed, and when the peer looks for one. */
   readonly search: Search | undefined;
   /** The peer sends by another path, or looks for one: until it answers on this one, its traffic proves nothing of this one. */
@@ -192,7 +194,12 @@ export type PathEvent =
   /** The peer answered a PING sent this way. */
   | { readonly type: "answered"; readonly candidate: Candidate; readonly rtt: Millis }
   /** Something authentic came this way: a PING or a handshake. Not a proof that packets arrive by it. */
-  | { readonly type: "heard"; readonly from: Candidate }
+  | {
+      readonly type: "heard";
+      readonly from: Candidate;
+      /** It goes this way, and of ways that are as good we take the one that it takes. */
+      readonly leads?: boolean;
+    }
   /** The peer looks for a straight path and says where it may be found. */
   | {
       readonly type: "offered";

@@ -63,3 +63,15 @@ test("a path by a further socket that sleeps is asked by that socket when packet
   const [, asked] = run.effects;
   assert.deepEqual(asked?.effect, { type: "ping", to: FURTHER, purpose: "discover" });
 });
+
+test("the peer goes another way that is as good: once it has answered there, so do we; a PING that is only a question moves nothing", () => {
+  for (const leads of [true, false]) {
+    const run = new PathRun({ ...KNOWN, state: { ...direct1, path: { ...direct1.path, measuredAt: T - 5_000 } } });
+    run.step({ type: "heard", from: Y, leads }, T);
+    for (const candidate of [X, Y]) run.step({ type: "answered", candidate, rtt: 20 }, T + 20);
+    assert.deepEqual(
+      run.take().filter((line) => line.includes("use")),
+      leads ? ["20 use 2"] : [],
+    );
+  }
+});

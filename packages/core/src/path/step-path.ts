@@ -46,7 +46,7 @@ export function stepPath(peer: PeerPath, event: PathEvent, now: Millis): PathSte
     case "answered":
       return answered(peer, event, now);
     case "heard":
-      return heard(peer, event.from, now);
+      return heard(peer, event, now);
     case "offered":
       return offered(peer, event, now);
     case "traffic":
@@ -239,7 +239,8 @@ function answered(peer: PeerPath, { candidate, rtt }: { readonly candidate: Cand
     const measured = { candidate, rtt: path.rtt + (rtt - path.rtt) / 8, measuredAt: now };
     return still({ ...knowing, state: { ...fresh(state, now), path: measured, isContested: false } });
   }
-  if (!isBetter({ candidate, rtt }, state, peer.tcpRelays)) return still(knowing);
+  const isLed = sameCandidate(state.led, candidate) && path.candidate.type === "direct";
+  if (!isLed && !isBetter({ candidate, rtt }, state, peer.tcpRelays)) return still(knowing);
   return found(knowing, { candidate, rtt, measuredAt: now }, now);
 }
 
@@ -270,7 +271,7 @@ function searchOf(peer: PeerPath, now: Millis): { readonly search: Search; reado
 }
 
 /** What comes from a new address moves nothing by itself: the address must answer first, or anyone who copies a packet could. */
-function heard(peer: PeerPath, from: Candidate, now: Millis): PathStep {
+function heard(peer: PeerPath, { from, leads }: Extract<PathEvent, { type: "heard" }>, now: Millis): PathStep {
   const { state } = peer;
   if (inUse(state) && sameCandidate(state.path.candidate, from)) return still({ ...peer, state: fresh(state, now) });
   if (state.name === "dormant" && sameCandidate(state.last?.candidate, from))
@@ -302,7 +303,7 @@ function heard(peer: PeerPath, from: Candidate, now: Millis): PathStep {
     case "direct": {
       // It has its own opinion of the path in use: the answer on that one tells. An answer of a moment ago has told already.
       if (from.type === "relay" && now < state.path.measuredAt + SILENCE_BEFORE_PING) return still(knowing);
-      const contested = contest(knowing, state, now);
+      const contested = contest(knowing, leads === true ? { ...state, led: from } : state, now);
       // It may have moved: if the path in use is silent from now on, the answer from there takes over at once.
       return from.type === "relay"
         ? withRelayBeside(contested, from, now)

@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FarPeer, formatSent, PeersWorld } from "./peers-fixture.ts";
+
+const [home, open, hidden] = [new FarPeer(2), new FarPeer(3), new FarPeer(4)];
+
+test("where homes are missing, members with a public address are knocked at once each, so that they learn that they are reachable", () => {
+  const world = new PeersWorld([home, open, hidden]);
+  world.find(home, { isRelay: true });
+  const knocked = formatSent(world.publish(open, { own: [open.endpoint], reflexive: [] }));
+  assert.ok(knocked.includes(`probe ${open.endpoint.ip}`), knocked.join());
+  assert.deepEqual(formatSent(world.publish(hidden)), [], "behind a NAT");
+  world.until(world.now + 10_000, [home]);
+  const again = formatSent(world.publish(open, { own: [open.endpoint], reflexive: [] }));
+  assert.deepEqual(
+    again.filter((sent) => sent === `probe ${open.endpoint.ip}`),
+    [],
+  );
+});
+
+test("who has both homes knocks at nobody", () => {
+  const world = new PeersWorld([home, open, hidden]);
+  world.find(home, { isRelay: true });
+  world.find(hidden, { isRelay: true });
+  assert.deepEqual(formatSent(world.publish(open, { own: [open.endpoint], reflexive: [] })), []);
+});
