@@ -19,13 +19,18 @@ const VARYING: readonly string[] = ["adm-apdf", "sym-seq", "sym-rand"];
 /** Only the address and port that was sent to may answer. */
 const STRICT: readonly string[] = ["fw", "eimr-apdf", "masq", "masq-open", ...VARYING];
 
-/** A port that nobody knows and that nobody else may knock at: such a pair needs more than two PINGs that cross. */
-function expected(one: string, other: string): string {
-  const isHard = (VARYING.includes(one) && STRICT.includes(other)) || (VARYING.includes(other) && STRICT.includes(one));
-  return isHard ? "relayed" : "direct";
+/** More than two PINGs that cross is needed: one end's port is to be found by further sockets, and until then a relay carries the packets. */
+function isHard(one: string, other: string): boolean {
+  return (VARYING.includes(one) && STRICT.includes(other)) || (VARYING.includes(other) && STRICT.includes(one));
 }
 
-test("every pair of NATs gets the path it can have, and its first packet is answered", { skip }, async (t) => {
+/** A NAT that remembered a PING too early needs a second round, with a fresh socket. */
+const DIRECT_WITHIN = 45_000;
+const PINGS = 40;
+
+test("every pair of NATs has a path at once, and all that need no search for ports get a straight one, and not one packet is lost", {
+  skip,
+}, async (t) => {
   const spec: InternetSpec = {
     public: ["pub-1", "pub-2"],
     sites: KINDS.map((nat) => ({ name: `s-${nat}`, nat, hosts: [nat], ipv6: "none" })),
@@ -33,19 +38,32 @@ test("every pair of NATs gets the path it can have, and its first packet is answ
   await withLab(t, planInternet(spec).topology, async (lab) => {
     const mesh = await NatMesh.open(lab, ["pub-1", "pub-2", ...KINDS]);
     const pairs = KINDS.flatMap((one, i) => KINDS.slice(i + 1).map((other) => [one, other] as const));
-    const wrong: string[] = [];
+    const lost: string[] = [];
     await Promise.all(
       pairs.map(async ([one, other]) => {
-        const answered = await mesh.ping(one, other, { count: 20 });
-        if (answered.length !== 20)
-          wrong.push(`${one} to ${other}: ${20 - answered.length} of 20 pings lost, first answered ${answered[0]}`);
+        const answered = await mesh.ping(one, other, { count: PINGS, interval: 0.2 });
+        if (answered.length !== PINGS)
+          lost.push(`${one} to ${other}: ${PINGS - answered.length} of ${PINGS}, first answered ${answered[0]}`);
       }),
     );
-    for (const [one, other] of pairs) {
-      const kind = await mesh.pathKind(one, other);
-      if (kind !== expected(one, other)) wrong.push(`${one} and ${other}: ${kind}`);
-    }
-    assert.deepEqual(wrong, []);
+    assert.deepEqual(lost, []);
+    const easy = pairs.filter(([one, other]) => !isHard(one, other));
+    await until(
+      "easy pairs are direct",
+      async () => {
+        const kindOf = await mesh.pathKinds(KINDS);
+        const others = easy.filter(([one, other]) => kindOf(one, other) !== "direct");
+        return others.length === 0 || others.map(([one, other]) => `${one} and ${other}: ${kindOf(one, other)}`).join();
+      },
+      DIRECT_WITHIN,
+    );
+    const kindOf = await mesh.pathKinds(KINDS);
+    const hard = pairs.filter(([one, other]) => isHard(one, other)).map(([one, other]) => `${one} and ${other} ${kindOf(one, other)}`);
+    t.diagnostic(hard.join(", "));
+    assert.deepEqual(
+      hard.filter((text) => !/ (?:direct|relayed)(?:\/(?:direct|relayed))?$/.test(text)),
+      [],
+    );
   });
 });
 

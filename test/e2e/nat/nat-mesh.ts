@@ -6,6 +6,8 @@ import type { Lab } from "../lab/lab.ts";
 /** A mesh of real agents on the hosts of an internet, and what its tests ask of it. */
 export class NatMesh {
   readonly agents: ReadonlyMap<string, MeshAgent>;
+  /** A node keeps its address for as long as it is a member, and who asks for it takes a process. */
+  readonly #addresses = new Map<string, string>();
 
   private constructor(agents: ReadonlyMap<string, MeshAgent>) {
     this.agents = agents;
@@ -50,9 +52,21 @@ export class NatMesh {
     return [...new Set(kinds.map(({ path }) => path.split(" ")[0] ?? path))].join("/");
   }
 
+  /** The same for all pairs at one time, by one question to each of these agents. */
+  async pathKinds(names: readonly string[]): Promise<(one: string, other: string) => string> {
+    const views = new Map(await Promise.all(names.map(async (name) => [name, await this.agent(name).peers()] as const)));
+    const kindOf = (from: string, to: string): string =>
+      views
+        .get(from)
+        ?.find(({ name }) => name === to)
+        ?.path.split(" ")[0] ?? "none";
+    return (one, other) => [...new Set([kindOf(one, other), kindOf(other, one)])].join("/");
+  }
+
   /** Sends so many pings through the tunnel and returns the sequence numbers of those that were answered within 2 s. */
   async ping(from: string, to: string, options: { readonly count: number; readonly interval?: number }): Promise<readonly number[]> {
-    const { address4 } = await this.view(from, to);
+    const address4 = this.#addresses.get(to) ?? (await this.view(from, to)).address4;
+    this.#addresses.set(to, address4);
     const { count, interval = 0.1 } = options;
     const words = ["-n", "-c", String(count), "-i", String(interval), "-W", "2", address4];
     const { stdout } = await this.agent(from).host.run("ping", words, { timeout: 60_000 });
