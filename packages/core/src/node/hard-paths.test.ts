@@ -44,6 +44,13 @@ function witness(world: PeersWorld, relay: FarPeer, ip: Ip): readonly NodeEffect
   return world.receive({ endpoint: relay.endpoint }, relay.frame({ type: "located", number: x.number, ip }));
 }
 
+/** User data goes to x and comes from it. */
+function talk(world: PeersWorld): readonly NodeEffect[] {
+  const { now } = world;
+  const stamps = { dataSentAt: now, dataReceivedAt: now, authenticatedSentAt: now, authenticatedReceivedAt: now, sendCounter: 1 };
+  return world.peers.traffic([{ slot: world.slotOf(x), stamps }], now);
+}
+
 /** So many datagrams to this address. */
 function countTo(ip: Ip, effects: readonly NodeEffect[]): number {
   return datagramsOf(effects).filter(({ way }) => way.endpoint.ip === ip).length;
@@ -87,6 +94,28 @@ test("a fresh port may be claimed anywhere: eight PINGs to one place, none to a 
       if (outcome?.type === "ping") effects.push(...world.receive({ endpoint: y.endpoint, socket: 1 }, outcome.pong));
     }
     assert.equal(isOpened, most > 0);
+    const sent = countTo(ip as Ip, [...effects, ...world.until(world.now + 10_000)]);
+    assert.ok(sent <= most && (most === 0 || sent > 0), `${sent} to ${ip}:${port}`);
+  }
+});
+
+test("an answer with a fresh port is a claim like any other: nothing goes into the mesh, to this host or to a system service", () => {
+  for (const [ip, port, most] of [
+    [VICTIM, 20_000, 8],
+    [VICTIM, 22, 0],
+    ["10.77.3.1", 20_000, 0],
+    ["127.0.0.1", 20_000, 0],
+  ] as const) {
+    const world = relayedWorld();
+    const sought = Array.from({ length: 6 }, () => [...talk(world), ...world.until(world.now + 500, [y])]).flat();
+    assert.ok(sought.some(({ type }) => type === "open-sockets"));
+    const sampled = world.peers.socketsOpened([1], world.now);
+    for (const { way, bytes } of datagramsOf(sampled)) {
+      const outcome = way.socket === 1 && way.endpoint.ip === y.endpoint.ip ? y.receive(bytes, at("203.0.113.5", 40_001)) : undefined;
+      if (outcome?.type === "ping") world.receive({ endpoint: y.endpoint, socket: 1 }, outcome.pong);
+    }
+    const ports: PortPlan = { kind: "one", ip: ip as Ip, first: port, delta: 1, count: 1 };
+    const effects = world.receive(by(y, x), x.frame({ type: "punch", step: "fresh-answer", ports }));
     const sent = countTo(ip as Ip, [...effects, ...world.until(world.now + 10_000)]);
     assert.ok(sent <= most && (most === 0 || sent > 0), `${sent} to ${ip}:${port}`);
   }

@@ -51,6 +51,8 @@ export interface HardPathsSurroundings {
   numberOf(slot: PeerSlot): number | undefined;
   ownNumber(): number | undefined;
   isUsable(endpoint: Endpoint): boolean;
+  /** Whether a PING to a claimed place is within the budget of that place; then it counts as sent. */
+  affords(endpoint: Endpoint, now: Millis): boolean;
   ownMapping(now: Millis): Mapping;
   /** Where this node is found from outside, best first. */
   ownPlaces(now: Millis): readonly Endpoint[];
@@ -163,6 +165,8 @@ export class HardPaths {
   said(slot: PeerSlot, step: PunchStep, ports: PortPlan | undefined, now: Millis): readonly NodeEffect[] {
     const peer = this.#around.peers.get(slot);
     if (peer === undefined) return [];
+    const place = ports === undefined ? undefined : endpointOf(ports);
+    if (place !== undefined && !this.#around.isUsable(place)) return [];
     const punch = this.#punches.get(slot);
     if (step === "ask") {
       // Both ask: the lower one's counts.
@@ -275,7 +279,7 @@ export class HardPaths {
 
   #answerFresh(slot: PeerSlot, peer: Peer, ports: PortPlan | undefined, now: Millis): readonly NodeEffect[] {
     const theirs = ports === undefined ? undefined : endpointOf(ports);
-    if (theirs === undefined || !this.#around.isUsable(theirs) || peer.path.state.name === "direct") return [];
+    if (theirs === undefined || peer.path.state.name === "direct") return [];
     const crossed = this.#punches.get(slot);
     const isBusy = crossed instanceof HardPunch || this.#freshCount() >= MAX_FRESH;
     if (isBusy) return this.#perform(slot, { type: "say", step: "busy" }, now);
@@ -329,6 +333,9 @@ export class HardPaths {
         return this.#sample(slot, effect.socket, now);
       case "ping": {
         const { to, ttl, purpose } = effect;
+        // Where witnesses vouch, many sockets may knock within bounds of their own; elsewhere a claim is a claim.
+        const isClaimed = punch instanceof FreshPunch && to.type === "direct";
+        if (isClaimed && !this.#around.affords(to.endpoint, now)) return [];
         const bytes = probes.ping(slot, to, { purpose, now });
         return bytes === undefined ? [] : send(slot, to, bytes, { now, ...(ttl !== undefined && { ttl }) });
       }

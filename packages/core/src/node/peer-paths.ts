@@ -106,6 +106,7 @@ export class PeerPaths {
       numberOf: (slot) => this.ways.numberOf(slot),
       ownNumber: () => this.ways.ownNumber,
       isUsable: options.isUsable,
+      affords: (to, now) => this.#affordsAt(to, now),
       ownMapping: (now) => this.#mapping(now),
       ownPlaces: (now) => [...this.#reflexive(this.#ownEndpoints(), now), ...this.#ownEndpoints()],
       homes: () => this.#rendezvous.homes,
@@ -481,6 +482,13 @@ export class PeerPaths {
     const own = all.slice(0, MAX_OFFERED - reflexive.length);
     const bytes = this.#probes.frame(slot, { type: "offer", own, reflexive, isAnswer, mapping: this.#mapping(now) });
     return bytes === undefined ? [] : this.send(way, bytes, now);
+  }
+
+  #affordsAt(to: Endpoint, now: Millis): boolean {
+    const isAfforded = this.#probeBudget.affords(to, "searching", now);
+    if (isAfforded) this.#probeBudget.sent(to, "searching", now);
+    else this.#counters.count("probe.heldBack");
+    return isAfforded;
   }
 
   /** Those for paths in use are few by themselves, and a live peer must not be taken for dead because others are looked for. */

@@ -22,7 +22,7 @@ const SEQUENCE_ROUNDS = 6;
 const MEETING_STEP = 40;
 /** A block of ports that a carrier gives to one customer (RFC 7422) has this size or so. */
 const BLOCK = 1_024;
-/** Linux gives no lower one to a flow from above. */
+/** Linux gives no lower one to a flow from above, and services of the system are nobody's NAT. */
 const FIRST_PORT = 1_024;
 const LAST_PORT = 65_535;
 
@@ -45,13 +45,13 @@ export function planOf(seen: readonly Endpoint[]): PortPlan | undefined {
 
 /** Which ports are knocked at, in which order: a row several times, from where it begins; else by chance, each once. */
 export function portsOf({ kind, first, delta, count }: PortPlan, random: Random): readonly number[] {
-  const ports = Array.from({ length: count }, (_, i) => first + delta * i);
+  const ports = Array.from({ length: count }, (_, i) => first + delta * i).filter((port) => port >= FIRST_PORT);
   if (kind !== "range")
     return Array.from({ length: SEQUENCE_ROUNDS }, () => ports)
       .flat()
       .slice(0, MAX_KNOCKS);
-  for (let i = 0; i < Math.min(count, MAX_KNOCKS); i++) {
-    const j = i + randomBelow(random, count - i);
+  for (let i = 0; i < Math.min(ports.length, MAX_KNOCKS); i++) {
+    const j = i + randomBelow(random, ports.length - i);
     [ports[i], ports[j]] = [ports[j] ?? 0, ports[i] ?? 0];
   }
   return ports.slice(0, MAX_KNOCKS);

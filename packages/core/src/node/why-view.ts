@@ -119,8 +119,12 @@ function reasonOf(
   { candidates, isVarying }: { readonly candidates: readonly CandidateView[]; readonly isVarying: boolean },
 ): string {
   switch (state.name) {
-    case "direct":
+    case "direct": {
+      const { candidate } = state.path;
+      const isTcp = candidate.type === "direct" && isTcpEndpoint(candidate.endpoint);
+      if (isTcp) return "UDP gets no answer here; TCP is left as soon as a path by UDP answers";
       return "it answers there, and a straight path is taken before any relay";
+    }
     case "relayed": {
       const isOpen = records.get(member.id)?.isReachable === true;
       const why = isVarying && !isOpen ? ["the NAT here gives each destination another port"] : [];
@@ -179,14 +183,17 @@ function directCandidates(known: Known): readonly CandidateView[] {
   return endpoints.map((endpoint) => {
     const isTried = tried.some((one) => sameEndpoint(one, endpoint));
     const isClaimed = claimed.some((one) => sameEndpoint(one, endpoint));
-    const facts = peer?.candidates.of(direct(endpoint));
+    const used = peer === undefined ? undefined : pathOf(peer.path)?.candidate;
+    // Perhaps by a further socket.
+    const candidate = used?.type === "direct" && sameEndpoint(used.endpoint, endpoint) ? used : direct(endpoint);
+    const facts = peer?.candidates.of(candidate);
     const learnt = facts?.heardAt === undefined ? "offered" : "heard";
     const isTcp = isTcpEndpoint(endpoint) && !isClaimed;
     const refusal = isTcp || isUsableCandidate(parts.trust.plan, endpoint) ? undefined : refusalOf(parts.trust.plan, endpoint);
     return {
       endpoint: isTcp ? "tcp" : formatEndpoint(endpoint),
       origin: isClaimed ? "published" : isTried ? learnt : "earlier",
-      ...fateOf(known, direct(endpoint), { refusal, untried: isTried ? whyNotYet(peer?.path.state) : whyNever(peer?.path.state) }),
+      ...fateOf(known, candidate, { refusal, untried: isTried ? whyNotYet(peer?.path.state) : whyNever(peer?.path.state) }),
     };
   });
 }

@@ -108,9 +108,9 @@ export interface PathInUse {
 //            wanted        answered           heard          doubted        timer
 //  dormant   → probing     → direct|relayed   → probing (2)  → probing      lapses, once
 //  probing   stay          → direct|relayed   ask there      stay           next of the round; → failed at its end
-//  relayed   waits         → direct; fresh,   fresh or ask   ask            ask when silent, → suspect after 3; search
+//  relayed   waits         → direct; fresh,   fresh or ask   ask            ask when silent, → suspect after 2; search
 //                          or another relay   there
-//  direct    waits         fresh, or switch   fresh or ask   ask            ask when silent; → suspect after 3
+//  direct    waits         fresh, or switch   fresh or ask   ask            ask when silent; → suspect after 2
 //  suspect   stay          → direct|relayed   ask there      stay           next of the round; → failed after SUSPECT_FOR
 //  failed    → probing (1) → direct|relayed   → probing      stay           → probing at retryAt
 //  stopped   stay          → direct|relayed   → probing      stay           —

@@ -458,7 +458,7 @@ function networkChanged(peer: PeerPath, retryAt: Millis, now: Millis): PathStep 
   const search: Search | undefined =
     state.search?.name === "waiting" ? { name: "waiting", retryAt: Math.min(state.search.retryAt, retryAt), failures: 0 } : state.search;
   const searching: PeerPath = { ...peer, state: { ...state, search } };
-  // Whoever talks does not wait for three questions: a relay carries the packets until the answer.
+  // Whoever talks does not wait for two questions: a relay carries the packets until the answer.
   const isActive = now < state.activeAt + ACTIVE_FOR && peer.relays.length > 0;
   return isActive ? doubt(searching, state, now) : ask(searching, { ...state, search }, now);
 }
