@@ -220,6 +220,7 @@ class Agent {
       clock,
       perform: (effect) => this.#perform(effect),
       timerEvent: { type: "timer" },
+      beforeTimer: () => data.tellStamps(),
       wallClockEvent: (offset) => ({ type: "wall-clock", offset }),
       onFatal: (error) => void shutdown.fail(error),
     });

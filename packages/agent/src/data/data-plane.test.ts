@@ -82,6 +82,19 @@ describe("data plane", () => {
     assert.ok(engine.looks >= 20, `${engine.looks} looks in 5 s of traffic`);
   });
 
+  it("tells new stamps when it is asked, and each of them once", () => {
+    const { clock, engine, data, told } = scene();
+    clock.advance(60_000);
+    engine.sendInner(PACKET);
+    clock.advance(0);
+    const before = told.length;
+    clock.advance(10);
+    engine.sendInner(PACKET);
+    data.tellStamps();
+    data.tellStamps();
+    assert.deepEqual(told.slice(before), [{ at: 60_010, sentAt: 60_010 }]);
+  });
+
   it("tells at once when traffic resumes, however long it rested", () => {
     const { clock, engine, told } = scene();
     for (let round = 1; round <= 3; round++) {

@@ -71,6 +71,7 @@ export class DataPlane {
   readonly #told = new Map<PeerSlot, Millis>();
   /** In a row, that found nothing new. */
   #quietLooks = 0;
+  #onTraffic: ((peers: readonly PeerStamps[]) => void) | undefined;
   #cancelLook: (() => void) | undefined;
 
   constructor(datapath: Datapath, sink: { onExceptions: DatapathOptions["onExceptions"] }, waiting: DatapathException[]) {
@@ -90,6 +91,7 @@ export class DataPlane {
     readonly onTraffic: (peers: readonly PeerStamps[]) => void;
   }): void {
     const { clock, onException, onTraffic } = options;
+    this.#onTraffic = onTraffic;
     const look = (): void => {
       const peers = this.#changedStamps();
       this.#quietLooks = peers.length > 0 ? 0 : this.#quietLooks + 1;
@@ -110,6 +112,14 @@ export class DataPlane {
     this.#sink.onExceptions = tell;
     tell(this.#waiting.splice(0));
     look();
+  }
+
+  /** Stamps that are newer than what was told last, at once. */
+  tellStamps(): void {
+    const peers = this.#changedStamps();
+    if (peers.length === 0) return;
+    this.#quietLooks = 0;
+    this.#onTraffic?.(peers);
   }
 
   perform(effect: DataEffect): void {

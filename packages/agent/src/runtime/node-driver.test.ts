@@ -15,6 +15,7 @@ class Recorder {
   readonly clock = new ManualClock(1_000);
   readonly effects = new Map<string, readonly string[]>();
   onPerform: (effect: string) => void = () => {};
+  onTimer: () => void = () => {};
   onHandle: (event: Event) => void = () => {};
   wake: number | undefined;
   readonly driver = new NodeDriver<Event, string>({
@@ -33,6 +34,7 @@ class Recorder {
       this.onPerform(effect);
     },
     timerEvent: { type: "timer" },
+    beforeTimer: () => this.onTimer(),
     wallClockEvent: (offset) => ({ type: "wall-clock", offset }),
     onFatal: (error) => this.fatal.push(error),
   });
@@ -82,6 +84,16 @@ describe("NodeDriver", () => {
     };
     r.clock.advance(100);
     assert.deepEqual(r.handled, ["first@1000", "timer@1100", "timer@1100"]);
+  });
+
+  test("what happened before a timer and was not told yet comes before it", () => {
+    const r = new Recorder();
+    r.wake = 1_500;
+    r.onTimer = () => r.go("stamps");
+    r.go("begin");
+    r.wake = undefined;
+    r.clock.advance(1_000);
+    assert.deepEqual(r.handled, ["begin@1000", "stamps@1500", "timer@1500"]);
   });
 
   test("tells the wall-clock offset at start, and again only when it moved by more than 100 ms", () => {

@@ -13,6 +13,8 @@ interface NodeDriverOptions<Event, Effect> {
   /** Starts what the effect says and returns; what comes of it is a later event. */
   perform(effect: Effect): void;
   readonly timerEvent: Event;
+  /** Tells what happened before that time and was not told yet: a stalled process must not take what it has not read for silence. */
+  beforeTimer?(): void;
   /** `offset`: wall-clock time minus boot time, in milliseconds. */
   wallClockEvent(offset: Millis): Event;
   /** The machine or `perform` threw: the driver has stopped, since what it would do next is no longer what the rules say. */
@@ -99,6 +101,7 @@ export class NodeDriver<Event, Effect> {
 
   #wake(): void {
     this.#timerAt = undefined;
+    this.#options.beforeTimer?.();
     this.dispatch(this.#options.timerEvent);
   }
 

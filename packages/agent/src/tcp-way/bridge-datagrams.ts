@@ -19,6 +19,8 @@ const RECEIVE_BUFFER_BYTES: number = 1_024 * 1_024;
 export const UNSUPPORTED_DATA = 1_003;
 /** Of a connection that the engine never said anything to: more than handshakes and probes of 10 s. */
 const MAX_UNANSWERED = 256;
+/** WireGuard's first byte of a cookie reply. */
+const COOKIE_REPLY = 3;
 
 interface DatagramBridgeOptions {
   readonly clock: Clock;
@@ -54,8 +56,11 @@ export async function bridgeDatagrams(socket: WebSocket, options: DatagramBridge
     }
   };
   udp.on("message", (bytes) => {
-    if (!isAnswered) options.onAnswered?.();
-    isAnswered = true;
+    // A cookie goes to strangers, too.
+    if (!isAnswered && bytes[0] !== COOKIE_REPLY) {
+      options.onAnswered?.();
+      isAnswered = true;
+    }
     queue.push(bytes);
     pump();
   });

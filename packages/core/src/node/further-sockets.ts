@@ -39,10 +39,13 @@ export class FurtherSockets {
     }
   }
 
-  /** The peer uses it, though we do not. */
+  /** The peer uses it, though we do not. One of each peer: of the others its PINGs keep none open. */
   lend(socket: SocketId, now: Millis): void {
     const one = this.#open.get(socket);
-    if (one?.closeAt !== undefined) one.closeAt = Math.max(one.closeAt, now + LENT_FOR);
+    if (one?.closeAt === undefined) return;
+    for (const [other, { slot, closeAt }] of this.#open)
+      if (other !== socket && slot === one.slot && closeAt !== undefined && closeAt > now + LINGER) return;
+    one.closeAt = Math.max(one.closeAt, now + LENT_FOR);
   }
 
   /** Those whose time is over; they are not known any more. */

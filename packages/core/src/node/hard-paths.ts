@@ -17,6 +17,7 @@ import { HardPunch } from "./hard-punch.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { Peer } from "./peer.ts";
 import { endpointOf } from "./port-plan.ts";
+import type { ProbeReason } from "./probe-budget.ts";
 import type { Punch, PunchEffect } from "./punch.ts";
 import { MAX_ASKED, Witnesses } from "./witnesses.ts";
 
@@ -40,6 +41,8 @@ const WANT_EVERY: Millis = seconds(5);
 const ASK_AGAIN: readonly Millis[] = [200, 600, 1_200];
 /** Fresh sockets at the same time. */
 const MAX_FRESH = 16;
+/** A peer that slept longer may be elsewhere: a standby home hears from it every 110 s. */
+const VOUCHED_FOR: Millis = minutes(3);
 
 /** What hard paths need of the paths around them. */
 export interface HardPathsSurroundings {
@@ -52,7 +55,7 @@ export interface HardPathsSurroundings {
   ownNumber(): number | undefined;
   isUsable(endpoint: Endpoint): boolean;
   /** Whether a PING to a claimed place is within the budget of that place; then it counts as sent. */
-  affords(endpoint: Endpoint, now: Millis): boolean;
+  affords(endpoint: Endpoint, reason: ProbeReason, now: Millis): boolean;
   ownMapping(now: Millis): Mapping;
   /** Where this node is found from outside, best first. */
   ownPlaces(now: Millis): readonly Endpoint[];
@@ -137,7 +140,7 @@ export class HardPaths {
     const { socket, endpoint } = from;
     const isUse = purpose === "heartbeat" || purpose === "nominate";
     const isPath = this.#uses(slot, from);
-    if (socket !== undefined && isUse) this.#sockets.lend(socket, now);
+    if (socket !== undefined && isUse && this.#sockets.slotOf(socket) === slot) this.#sockets.lend(socket, now);
     const punch = this.#punches.get(slot);
     if (punch?.owns(from) === true && !isPath) return this.#do(slot, punch, punch.pinged(from, purpose, now), now);
     const knocked = this.#knocked.get(slot);
@@ -188,7 +191,7 @@ export class HardPaths {
   /** A member asks where another one is: told by the way that the question came, if a round trip has proven it lately. */
   locate(asker: PeerSlot, by: Candidate, number: number, now: Millis): readonly NodeEffect[] {
     for (const [slot, { path }] of this.#around.peers) {
-      const place = this.#around.numberOf(slot) === number ? placeOf(path.state) : undefined;
+      const place = this.#around.numberOf(slot) === number ? placeOf(path.state, now) : undefined;
       if (place === undefined) continue;
       const bytes = this.#around.probes.frame(asker, { type: "located", number, ip: place.ip });
       return bytes === undefined ? [] : this.#around.send(asker, by, bytes, { now });
@@ -335,7 +338,7 @@ export class HardPaths {
         const { to, ttl, purpose } = effect;
         // Where witnesses vouch, many sockets may knock within bounds of their own; elsewhere a claim is a claim.
         const isClaimed = punch instanceof FreshPunch && to.type === "direct";
-        if (isClaimed && !this.#around.affords(to.endpoint, now)) return [];
+        if (isClaimed && !this.#around.affords(to.endpoint, ttl === undefined ? "triggered" : "opening", now)) return [];
         const bytes = probes.ping(slot, to, { purpose, now });
         return bytes === undefined ? [] : send(slot, to, bytes, { now, ...(ttl !== undefined && { ttl }) });
       }
@@ -440,7 +443,9 @@ export class HardPaths {
 }
 
 /** Where packets to the peer arrive by a round trip of ours: a relay's word for it. */
-function placeOf(state: PathState): Endpoint | undefined {
+function placeOf(state: PathState, now: Millis): Endpoint | undefined {
+  const isLate = state.name === "dormant" && now - Math.max(state.heardAt, state.sinceAt) > VOUCHED_FOR;
+  if (isLate) return undefined;
   const candidate = state.name === "dormant" ? state.last?.candidate : state.name === "direct" ? state.path.candidate : undefined;
   return candidate?.type === "direct" ? candidate.endpoint : undefined;
 }

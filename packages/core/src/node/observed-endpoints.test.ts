@@ -26,6 +26,13 @@ describe("reflexive endpoints", () => {
     assert.deepEqual(reflexive(new ObservedEndpoints()), []);
   });
 
+  test("liars that name private addresses hide nothing that others agree on", () => {
+    const liars = ["fd00::1", "fd00::2", "10.9.9.9", "10.9.9.8"].map(
+      (ip, i) => [`l${i}`, ip.includes(":") ? `[${ip}]:7` : `${ip}:7`] as const,
+    );
+    assert.equal(reflexive(words(...liars, ["a", PUBLIC], ["b", PUBLIC]))[0], PUBLIC);
+  });
+
   test("a peer that sees us by both families says two things, and is forgotten with both", () => {
     const both = words(["a", PUBLIC], ["a", "[2001:db8::9]:40001"]);
     assert.deepEqual(reflexive(both), [PUBLIC, "[2001:db8::9]:40001"]);
@@ -100,7 +107,7 @@ describe("reflexive endpoints", () => {
 
   test("a private address needs one word, as behind two NATs, and takes no voice from a public one", () => {
     assert.deepEqual(reflexive(words(["a", "100.64.3.4:40001"])), ["100.64.3.4:40001"]);
-    assert.deepEqual(reflexive(words(["a", "10.9.8.7:40001"], ["b", PUBLIC])), ["10.9.8.7:40001", PUBLIC]);
+    assert.deepEqual(reflexive(words(["a", "10.9.8.7:40001"], ["b", PUBLIC])), [PUBLIC, "10.9.8.7:40001"]);
   });
 
   test("the latest word of each counts, for ten minutes", () => {
@@ -153,5 +160,12 @@ test("the NAT's mapping is told by what peers see (RFC 4787)", () => {
   assert.equal(mapping(words(["a", PUBLIC])), "endpoint-independent");
   assert.equal(mapping(words(["a", PUBLIC], ["b", PUBLIC])), "endpoint-independent");
   assert.equal(mapping(words(["a", PUBLIC], ["b", "198.51.100.1:40002"])), "endpoint-dependent");
+  const neighbour = ["n", "10.9.9.9:7"] as const;
+  assert.equal(
+    mapping(words(["a", PUBLIC], ["b", "198.51.100.1:40002"], neighbour)),
+    "endpoint-dependent",
+    "a neighbour says nothing of the NAT",
+  );
+  assert.equal(mapping(words(neighbour)), "endpoint-independent");
   assert.equal(words(["a", PUBLIC]).mapping(own, minutes(10)), "unknown");
 });

@@ -10,6 +10,8 @@ import type { Mapping } from "../wire/probe.ts";
 const GOOD_FOR: Millis = minutes(10);
 /** One peer's word against others' counts when it has stood so long: a NAT that gives each flow another port is no news every time. */
 const STANDS_AFTER: Millis = seconds(60);
+/** Private addresses at which neighbours see us: one of each family. */
+const MAX_NEARBY = 2;
 /** Of 64 peers that see us by both families. */
 const MAX_WORDS = 128;
 const FAMILIES: readonly IpFamily[] = [4, 6];
@@ -74,13 +76,18 @@ export class ObservedEndpoints {
       (ip) => !trusted.some((endpoint) => endpoint.ip === ip) && seen.filter((endpoint) => endpoint.ip === ip).length > 1,
     );
     const guessed = varying.map((ip) => ({ ip, port: own[0]?.port ?? 0 })).filter(({ port }) => port > 0);
-    return distinctEndpoints([...trusted, ...standing, ...guessed]).slice(0, MAX_REFLEXIVE);
+    const agreed = trusted.filter(({ ip }) => !isPrivate(ip));
+    const nearby = trusted.filter(({ ip }) => isPrivate(ip)).slice(0, MAX_NEARBY);
+    return distinctEndpoints([...agreed, ...standing, ...nearby, ...guessed]).slice(0, MAX_REFLEXIVE);
   }
 
   mapping(own: readonly Endpoint[], now: Millis): Mapping {
     if (this.#fresh(now).length === 0) return "unknown";
     if (this.#foreign(own, now).length === 0) return "none";
-    return this.#trusted(this.#foreign(own, now)).length === 0 ? "endpoint-dependent" : "endpoint-independent";
+    // By what is seen from outside; a neighbour's word on a private address says nothing of the NAT.
+    const seen = this.#foreign(own, now);
+    const outside = seen.filter(({ ip }) => !isPrivate(ip));
+    return this.#trusted(outside.length === 0 ? seen : outside).length === 0 ? "endpoint-dependent" : "endpoint-independent";
   }
 
   #standing(chosen: readonly NodeId[], own: readonly Endpoint[], now: Millis): readonly Endpoint[] {

@@ -106,7 +106,7 @@ export class PeerPaths {
       numberOf: (slot) => this.ways.numberOf(slot),
       ownNumber: () => this.ways.ownNumber,
       isUsable: options.isUsable,
-      affords: (to, now) => this.#affordsAt(to, now),
+      affords: (to, reason, now) => this.#affordsAt(to, reason, now),
       ownMapping: (now) => this.#mapping(now),
       ownPlaces: (now) => [...this.#reflexive(this.#ownEndpoints(), now), ...this.#ownEndpoints()],
       homes: () => this.#rendezvous.homes,
@@ -370,7 +370,7 @@ export class PeerPaths {
     if (isInNeed(step.peer)) effects.push(...this.relays.offer(slot, now));
     // Perhaps it is we who cannot be heard any more, and a relay must learn where we are before it passes anything on.
     if (after === "suspect") effects.push(...step.peer.relays.flatMap((relay) => this.#stepOf(relay, { type: "doubted" }, now)));
-    if (after === "probing") effects.push(...peer.homes.flatMap((home) => this.relays.want(home, now)));
+    if (after === "probing") effects.push(...this.relays.wantHomesOf(peer, now));
     if (after === "direct" || before === "direct") effects.push(...this.relays.pathChanged(peer.node, now));
     return effects;
   }
@@ -484,9 +484,9 @@ export class PeerPaths {
     return bytes === undefined ? [] : this.send(way, bytes, now);
   }
 
-  #affordsAt(to: Endpoint, now: Millis): boolean {
-    const isAfforded = this.#probeBudget.affords(to, "searching", now);
-    if (isAfforded) this.#probeBudget.sent(to, "searching", now);
+  #affordsAt(to: Endpoint, reason: ProbeReason, now: Millis): boolean {
+    const isAfforded = this.#probeBudget.affords(to, reason, now);
+    if (isAfforded) this.#probeBudget.sent(to, reason, now);
     else this.#counters.count("probe.heldBack");
     return isAfforded;
   }

@@ -24,3 +24,16 @@ test("who has both homes knocks at nobody", () => {
   world.find(hidden, { isRelay: true });
   assert.deepEqual(formatSent(world.publish(open, { own: [open.endpoint], reflexive: [] })), []);
 });
+
+test("however long a chain members make of their homes, only the first is wanted for the peer's sake", () => {
+  const chain = Array.from({ length: 50 }, (_, i) => new FarPeer(2 + i));
+  const world = new PeersWorld(chain);
+  for (const [i, peer] of chain.entries()) world.publish(peer, { homes: chain.slice(i + 1, i + 2).map(({ node }) => node) });
+  const [first, second, third] = chain;
+  assert.ok(first !== undefined && second !== undefined && third !== undefined);
+  world.peers.want(first.node, world.now);
+  assert.deepEqual(
+    [first, second, third].map((peer) => world.stateOf(peer)),
+    ["probing", "probing", "dormant"],
+  );
+});

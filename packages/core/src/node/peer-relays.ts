@@ -31,6 +31,7 @@ interface RelaySurroundings {
 /** Which members relay for which peer, which of them this node keeps a way open to, and which it had better leave. */
 export class PeerRelays {
   readonly #node: RelaySurroundings;
+  #isWanting = false;
 
   constructor(node: RelaySurroundings) {
     this.#node = node;
@@ -104,6 +105,17 @@ export class PeerRelays {
       if (open.length > MAX_RELAYS_TRIED) break;
     }
     return open;
+  }
+
+  /** Only its own: a relay that is wanted for somebody else is reached straight or not at all, however long a chain members make of their homes. */
+  wantHomesOf({ homes }: Peer, now: Millis): readonly NodeEffect[] {
+    if (this.#isWanting) return [];
+    this.#isWanting = true;
+    try {
+      return homes.flatMap((home) => this.want(home, now));
+    } finally {
+      this.#isWanting = false;
+    }
   }
 
   want(relay: NodeId, now: Millis): readonly NodeEffect[] {

@@ -1,6 +1,6 @@
 import { type AddressPlan, isMeshAddress } from "../address/address-plan.ts";
 import type { Endpoint } from "../address/endpoint.ts";
-import { isUnicast } from "../address/ip.ts";
+import { isPrivate, isUnicast } from "../address/ip.ts";
 import type { SocketId } from "../address/way.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type NodeId, nodeKey } from "../ids/node-id.ts";
@@ -356,9 +356,9 @@ export class Peers {
     const isRestarted = peer.boot !== undefined && peer.boot !== boot;
     peer.boot = boot;
     const isByNet = isByUdp(candidate);
-    if (isByNet) this.#paths.tcpWays.answered(node, now);
+    if (isByNet && candidate.type === "direct" && !isPrivate(candidate.endpoint.ip)) this.#paths.tcpWays.answered(node, now);
     return [
-      ...(isByNet && candidate.type === "direct" && candidate.socket === undefined && isUnicast(observed.ip)
+      ...(isByNet && candidate.type === "direct" && candidate.socket === undefined && isUsableCandidate(this.#options.plan, observed)
         ? this.#paths.noteObserved(node, observed, now)
         : []),
       ...this.#paths.step(slot, { type: "answered", candidate, rtt }, now),

@@ -41,6 +41,8 @@ interface Member {
   endpoints: readonly Endpoint[];
   /** Its answer says that UDP passes: it relays, or takes TCP. Not those who have said goodbye. */
   isTarget: boolean;
+  /** It leads to others, too. */
+  isRelay: boolean;
   /** Among members of which nothing more is known, chance decides: not everybody goes to the same one. */
   readonly draw: number;
   failures: number;
@@ -96,7 +98,7 @@ export class TcpWays {
   published(node: NodeId, said: { readonly endpoints: readonly Endpoint[]; readonly isRelay: boolean }): void {
     const { endpoints } = said;
     const known = this.#members.get(node) ?? { draw: randomBelow(this.#random, 65_536), failures: 0, retryAt: 0 };
-    const member: Member = { ...known, endpoints, isTarget: said.isRelay || endpoints.length > 0 };
+    const member: Member = { ...known, endpoints, isRelay: said.isRelay, isTarget: said.isRelay || endpoints.length > 0 };
     this.#members.set(node, member);
     if (endpoints.length > 0) this.#offering.set(node, member);
     else this.#offering.delete(node);
@@ -256,9 +258,10 @@ export class TcpWays {
     return [...this.#members].flatMap(([node, { isTarget }]) => (isTarget ? [node] : []));
   }
 
-  /** Members to connect to, those that are there first, then the nearest. */
+  /** Members to connect to, those that lead to others first, then those that are there, then the nearest. */
   #candidates(): readonly (readonly [NodeId, Member])[] {
-    const order = ([node, { isTarget, failures, draw }]: readonly [NodeId, Member]): readonly number[] => [
+    const order = ([node, { isRelay, isTarget, failures, draw }]: readonly [NodeId, Member]): readonly number[] => [
+      isRelay ? 0 : 1,
       isTarget ? 0 : 1,
       Math.min(failures, 1),
       this.#rttOf(node) ?? Number.MAX_VALUE,

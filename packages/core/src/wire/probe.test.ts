@@ -177,6 +177,13 @@ function decodeOffer(bytes: Uint8Array): ReturnType<typeof decodeProbeBody> | { 
   return body.ok && body.value.type !== "offer" ? { ok: false } : body;
 }
 
+test("a PONG that names port 0 is refused: it would stand in our own record", () => {
+  const pong = encodeProbeBody({ type: "pong", transaction: fill(8, 2), observed: { ip: "192.0.2.1" as Ip, port: 1 }, delayMicros: 0 });
+  const zero = pong.slice();
+  zero[26] = 0;
+  assert.deepEqual([decodeProbeBody(pong).ok, decodeProbeBody(zero)], [true, { ok: false, fault: "out-of-range" }]);
+});
+
 test("other types and purposes are refused", () => {
   for (const type of [0, 7, 255])
     assert.deepEqual(decodeProbeBody(fill(PROBE_BODY_BYTES, 0).fill(type, 0, 1)), { ok: false, fault: "unknown-kind" });
@@ -189,12 +196,12 @@ test("seed 2: 20,000 random bodies either fail or encode back to themselves", ()
   let taken = 0;
   for (let run = 0; run < 20_000; run++) {
     const bytes = new Uint8Array(PROBE_BODY_BYTES);
-    bytes.set(random.bytes(random.below(3) === 0 ? 31 : 9));
+    bytes.set(random.bytes(random.below(2) === 0 ? 31 : 9));
     bytes[0] = random.below(8);
     const body = decodeProbeBody(bytes);
     if (!body.ok) continue;
     taken++;
     assert.deepEqual(encodeProbeBody(body.value), bytes, `run ${run}`);
   }
-  assert.ok(taken > 5_000, `${taken} taken`);
+  assert.ok(taken > 3_000, `${taken} taken`);
 });

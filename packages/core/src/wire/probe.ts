@@ -181,6 +181,7 @@ function readBody(reader: ByteReader, length: number): ProbeBody | "out-of-range
     case 2: {
       const transaction = reader.bytes(8);
       const observed = readEndpoint(reader);
+      if (observed.port === 0) return "out-of-range";
       return { type: "pong", transaction, observed, delayMicros: reader.u32() };
     }
     case 3: {
