@@ -10,6 +10,10 @@ import { StockSide, type StockSideOptions } from "./stock-side.ts";
 
 export type End = "ours" | "stock";
 
+export function otherEnd(end: End): End {
+  return end === "ours" ? "stock" : "ours";
+}
+
 /** Outer ports; inner addresses; nothing in them is special. */
 export const PORTS: Readonly<Record<End, number>> = { ours: 51_820, stock: 51_821 };
 export const INNER: Readonly<Record<End, { readonly v4: string; readonly v6: string }>> = {
