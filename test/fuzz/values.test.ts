@@ -13,6 +13,7 @@ import {
 } from "@mesh/core/api";
 import { type LaunchOrder, type LaunchProgress, launchOrder, launchProgress } from "@mesh/core/config";
 import { type HostChange, parseHostChange, undoByHand } from "../../packages/agent/src/host/host-change.ts";
+import { netcheck, why } from "../../packages/core/src/api/why-view-fixture.ts";
 import { type FuzzTarget, fuzz } from "./fuzz-target.ts";
 import { valueKind } from "./mutate-value.ts";
 
@@ -59,47 +60,8 @@ const calls: Readonly<Record<keyof typeof api, { readonly request: unknown; read
     request: { target: "b" },
     response: { node: "b", address: "10.77.3.1", answered: true, path: "direct", rttMs: 1, session: true },
   },
-  why: {
-    request: { target: "b" },
-    response: {
-      version: 1,
-      target: "b",
-      owner: {
-        name: "b",
-        id: "bb",
-        number: 3,
-        role: "member",
-        address4: "10.77.3.1",
-        address6: "fd00:0:0:3::1",
-        prefixes: ["10.77.3.0/24"],
-        routed: true,
-        certificate: { issuer: "a", issuerId: "aa", serial: 7, generation: 0, assignedAt: 1 },
-      },
-      path: { kind: "direct", state: "alive", text: "direct 192.0.2.2:5000", reason: "It answers.", hint: "Do.", rttMs: 1, rttAt: 2 },
-      candidates: [
-        { endpoint: "192.0.2.2:5000", origin: "published", fate: "in-use", askedAt: 1, answeredAt: 2, rttMs: 1 },
-        { relay: "c", origin: "its-home", fate: "untried", reason: "No." },
-      ],
-      here: { mapping: "none", reachable: true, homes: [] },
-      there: { reachable: false, relays: false, homes: ["c"], stopped: false },
-    },
-  },
-  netcheck: {
-    request: {},
-    response: {
-      version: 1,
-      udp: { state: "works", answeredBy: 1, answeredAt: 5 },
-      mapping: "endpoint-dependent",
-      seen: [{ endpoint: "192.0.2.9:9", by: ["b"], at: 4 }],
-      reachable: false,
-      ipv6: { addresses: ["2001:db8::1"], works: true },
-      homes: [{ name: "b", id: "bb", answers: true, path: "direct 192.0.2.2:5000", rttMs: 1, answeredAt: 5, everyMs: 23_000 }],
-      relays: [{ name: "b", id: "bb", answers: false }],
-      portMapping: { protocol: "pcp", endpoint: "192.0.2.9:9" },
-      hairpin: true,
-      health: [{ level: "warning", text: "No.", hint: "Do." }],
-    },
-  },
+  why: { request: { target: "b" }, response: why },
+  netcheck: { request: {}, response: netcheck },
   leave: { request: { force: true }, response: { network: "home", told: 2 } },
   down: { request: {}, response: {} },
 };

@@ -1,14 +1,13 @@
 import { addressPlan } from "../address/address-plan.ts";
 import type { Prefix } from "../address/prefix.ts";
-import { DEFAULT_RELAY_LIMIT } from "../config/settings.ts";
 import type { Crypto, SigningKey } from "../crypto/crypto.ts";
 import { networkId, networkIdBytes } from "../ids/network-id.ts";
 import { nodeId } from "../ids/node-id.ts";
-import { EMPTY_LEDGER, GRANT_BLOCK_SIZE } from "../membership/ledger.ts";
+import { GRANT_BLOCK_SIZE } from "../membership/ledger.ts";
 import { signCertificate, signConsent } from "../records/certificate.ts";
 import { signNetworkStatement } from "../records/network-statement.ts";
 import type { Millis } from "../time/millis.ts";
-import type { NodeSnapshot } from "./snapshot.ts";
+import { NEW_MEMBER, type NodeSnapshot } from "./snapshot.ts";
 
 export interface FoundOptions {
   readonly crypto: Crypto;
@@ -41,14 +40,5 @@ export function foundNetwork(options: FoundOptions): Omit<NodeSnapshot, "udpPort
     consent: signConsent(crypto, key, network),
     issuerCertificate: new Uint8Array(),
   });
-  return {
-    statement,
-    certificate,
-    sequence: 0,
-    stampsUntil: 0,
-    hasLeft: false,
-    relayLimit: DEFAULT_RELAY_LIMIT,
-    tcpRelay: 0,
-    ledger: EMPTY_LEDGER,
-  };
+  return { statement, certificate, ...NEW_MEMBER };
 }

@@ -26,11 +26,6 @@ export class FurtherSockets {
     return false;
   }
 
-  isHeld(socket: SocketId): boolean {
-    const one = this.#open.get(socket);
-    return one !== undefined && one.closeAt === undefined;
-  }
-
   /** Of this peer's sockets these are needed; any other closes after `linger`, unless it was to close sooner or is lent. */
   hold(slot: PeerSlot, held: ReadonlySet<SocketId>, options: { readonly now: Millis; readonly linger: Millis }): void {
     for (const [socket, one] of this.#open) {

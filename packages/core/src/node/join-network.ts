@@ -1,14 +1,12 @@
-import { DEFAULT_RELAY_LIMIT } from "../config/settings.ts";
 import type { Crypto, SigningKey } from "../crypto/crypto.ts";
 import { MeshError } from "../errors.ts";
 import { networkId } from "../ids/network-id.ts";
 import { nodeId } from "../ids/node-id.ts";
 import { type InviteFault, type OpenedInvite, parseInvite } from "../membership/invite.ts";
 import { decodeJoinResponse, type JoinRefusal, makeJoinRequest } from "../membership/join-message.ts";
-import { EMPTY_LEDGER } from "../membership/ledger.ts";
 import { Trust } from "../membership/trust.ts";
 import { RecordOpener } from "../records/record.ts";
-import type { NodeSnapshot } from "./snapshot.ts";
+import { NEW_MEMBER, type NodeSnapshot } from "./snapshot.ts";
 
 export { makeJoinRequest, type OpenedInvite };
 
@@ -36,16 +34,7 @@ export function finishJoin(
   const { certificate, records } = response.value;
   if (trust.believedCertificate(certificate)?.certificate.subject !== nodeId(key.publicKey)) throw untrue();
   return {
-    snapshot: {
-      statement: invite.invite.statement,
-      certificate,
-      sequence: 0,
-      stampsUntil: 0,
-      hasLeft: false,
-      relayLimit: DEFAULT_RELAY_LIMIT,
-      tcpRelay: 0,
-      ledger: EMPTY_LEDGER,
-    },
+    snapshot: { statement: invite.invite.statement, certificate, ...NEW_MEMBER },
     records,
   };
 }

@@ -485,7 +485,7 @@ export class PeerPaths {
   }
 
   #affordsAt(to: Endpoint, reason: ProbeReason, now: Millis): boolean {
-    const isAfforded = this.#probeBudget.affords(to, reason, now);
+    const isAfforded = this.#probeBudget.affords(to, reason, now) && this.#probeBudget.takeOfHost(now);
     if (isAfforded) this.#probeBudget.sent(to, reason, now);
     else this.#counters.count("probe.heldBack");
     return isAfforded;

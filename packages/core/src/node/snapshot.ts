@@ -30,6 +30,16 @@ export interface NodeSnapshot {
   readonly ledger: Ledger;
 }
 
+/** Of a node that has just become a member, whichever way. */
+export const NEW_MEMBER: Omit<NodeSnapshot, "statement" | "certificate" | "udpPort" | "tcpPort"> = {
+  sequence: 0,
+  stampsUntil: 0,
+  hasLeft: false,
+  relayLimit: DEFAULT_RELAY_LIMIT,
+  tcpRelay: 0,
+  ledger: EMPTY_LEDGER,
+};
+
 const VERSION = 4;
 /** Without a TCP relay. */
 const VERSION_3 = 3;
