@@ -303,7 +303,7 @@ class Agent {
   }
 
   async #becomeMember(host: HostView, udpPort: number, tcpWays: TcpWays): Promise<NodeDocuments> {
-    const { order, invite, network, store, clock, log, channel } = this.#parts;
+    const { order, invite, network, store, clock, log, channel, shutdown } = this.#parts;
     const outcome = await becomeMember({
       order,
       invite,
@@ -315,6 +315,7 @@ class Agent {
       hostName: hostName(),
       host,
       udpPort,
+      signal: shutdown.signal,
       ask: ({ member: invited, ...rest }) => tcpWays.ask(invited, (member, signal) => askToJoin({ ...rest, member, signal, clock, log })),
       onStep: (text) => channel.step(text),
     });

@@ -3,13 +3,13 @@ import { test } from "node:test";
 import type { LaunchOrder } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import { decodeSnapshot, readInvite } from "@mesh/core/node";
-import type { HostView, Store, StoreDocument } from "@mesh/core/ports";
+import type { HostView, Millis, Store, StoreDocument } from "@mesh/core/ports";
 import { SeededRandom } from "@mesh/core/testing";
 import { formatInvite } from "../../core/src/membership/invite.ts";
 import { encodeJoinResponse, JOIN_REFUSALS } from "../../core/src/membership/join-message.ts";
 import { crypto, idOf, keyOf, SampleNetwork } from "../../core/src/membership/sample-network-fixture.ts";
-import { type BecomeMemberOptions, type BecomeMemberOutcome, becomeMember } from "./become-member.ts";
-import { JoinUnansweredError } from "./control/ask-to-join.ts";
+import { type BecomeMemberOptions, type BecomeMemberOutcome, BUSY_PATIENCE, becomeMember } from "./become-member.ts";
+import { JoinCutError, JoinUnansweredError } from "./control/ask-to-join.ts";
 import { ManualClock } from "./runtime/manual-clock-fixture.ts";
 
 class MemoryStore implements Pick<Store, "read" | "write"> {
@@ -56,6 +56,7 @@ function attempt(store: MemoryStore, more: Partial<BecomeMemberOptions> = {}): P
     hostName: "Laptop.local",
     host,
     udpPort: 5_000,
+    signal: new AbortController().signal,
     ask: () => assert.fail("nobody is to be asked"),
     onStep: () => {},
     ...more,
@@ -66,6 +67,7 @@ function attempt(store: MemoryStore, more: Partial<BecomeMemberOptions> = {}): P
 async function join(
   answers: readonly (Uint8Array | Error)[],
   failing?: StoreDocument,
+  more?: Partial<BecomeMemberOptions>,
 ): Promise<BecomeMemberOutcome & { store: MemoryStore }> {
   const store = new MemoryStore();
   store.documents.set("identity", crypto.sha256(new TextEncoder().encode("joiner")));
@@ -76,7 +78,7 @@ async function join(
     if (answer instanceof Error) throw answer;
     return answer;
   };
-  return { ...(await attempt(store, { invite: readInvite(crypto, line), ask })), store };
+  return { ...(await attempt(store, { invite: readInvite(crypto, line), ask, ...more })), store };
 }
 
 test("a network is made: everything is stored, what makes this host a member last, and nobody else knows it", async () => {
@@ -117,11 +119,60 @@ test("a member that is not reached, or refuses plainly, has written nothing down
   const unreached = await join([new Error("Not reached."), new Error("Neither.")]);
   assert.ok(!unreached.ok && !unreached.isKnown);
   assert.deepEqual((unreached.error as MeshError).details, { tried: ["Not reached.", "Neither."] });
-  for (const reason of JOIN_REFUSALS) {
+  for (const reason of JOIN_REFUSALS.filter((one) => one !== "busy")) {
     const refused = await join([encodeJoinResponse({ outcome: "refused", reason })]);
     assert.ok(!refused.ok && (refused.error as MeshError).code === "invite/refused");
     assert.equal(refused.isKnown, reason === "issuer-unreachable", reason);
   }
+});
+
+const busy = encodeJoinResponse({ outcome: "refused", reason: "busy" });
+const cut = new JoinCutError("It hung up.");
+
+/** A clock that is at once where the next timer is due. */
+class EagerClock extends ManualClock {
+  override at(dueAt: Millis, fn: () => void): () => void {
+    const cancel = super.at(dueAt, fn);
+    setImmediate(() => this.advance(Math.max(0, dueAt - this.now())));
+    return cancel;
+  }
+}
+
+test("who finds the members busy, or is cut by them, asks again and says so", async () => {
+  const clock = new EagerClock();
+  const steps: string[] = [];
+  const outcome = await join([busy, busy, cut, busy, cut, cut, busy, admitted], undefined, { clock, onStep: (text) => steps.push(text) });
+  assert.ok(outcome.ok);
+  assert.equal(steps.filter((text) => text.includes("asking again")).length, 3);
+  assert.ok(clock.now() >= 3_000 && clock.now() <= 6_000, `${clock.now()} ms`);
+});
+
+test("who finds the members busy for too long is told so", async () => {
+  const clock = new EagerClock();
+  const outcome = await join(
+    Array.from({ length: 100 }, () => busy),
+    undefined,
+    { clock },
+  );
+  assert.ok(!outcome.ok && !outcome.isKnown);
+  assert.deepEqual((outcome.error as MeshError).details, { reason: "busy" });
+  assert.ok(clock.now() > BUSY_PATIENCE && clock.now() < BUSY_PATIENCE + 2_000);
+});
+
+test("the issuer's own no ends it, whoever else is busy", async () => {
+  const spent = await join([encodeJoinResponse({ outcome: "refused", reason: "spent" })]);
+  assert.deepEqual(!spent.ok && (spent.error as MeshError).details, { reason: "spent" });
+});
+
+test("who is stopped while members are busy asks no more", async () => {
+  const stopping = new AbortController();
+  const onStep = (text: string): void => {
+    if (text.includes("asking again")) setImmediate(() => stopping.abort(new Error("stopped")));
+  };
+  const clock = new ManualClock();
+  const outcome = await join([busy, busy], undefined, { signal: stopping.signal, onStep, clock });
+  assert.ok(!outcome.ok && (outcome.error as Error).message === "stopped");
+  assert.equal(clock.timerCount, 0);
 });
 
 test("an asking without an answer, or with one that is not believed, may have been an admission", async () => {

@@ -18,9 +18,14 @@ import {
   type OpenedInvite,
   type Random,
 } from "@mesh/core/node";
-import { type Clock, formatEndpoint, type HostView, type Store } from "@mesh/core/ports";
-import { JoinUnansweredError } from "./control/ask-to-join.ts";
+import { type Clock, formatEndpoint, type HostView, type Millis, type Store } from "@mesh/core/ports";
+import { JoinCutError, JoinUnansweredError } from "./control/ask-to-join.ts";
 import type { NodeDocuments } from "./store/node-documents.ts";
+
+/** Members admit a few at once (control/join-limit.ts): a joiner that finds them busy asks again for so long … */
+export const BUSY_PATIENCE: Millis = 20_000;
+/** … after a pause of this to twice this, so that those who were told together do not come back together. */
+const BUSY_PAUSE: Millis = 1_000;
 
 export interface BecomeMemberOptions {
   readonly order: LaunchOrder;
@@ -35,6 +40,8 @@ export interface BecomeMemberOptions {
   readonly hostName: string;
   readonly host: HostView;
   readonly udpPort: number;
+  /** Aborted: nobody waits for this host to become a member any more. */
+  readonly signal: AbortSignal;
   /** Sends a request to one member of the invite; see control/ask-to-join.ts. */
   ask(question: JoinQuestion): Promise<Uint8Array>;
   /** A step is done or begins, in words for people. */
@@ -124,44 +131,91 @@ interface JoinOptions extends BecomeMemberOptions {
 }
 
 async function join(identity: Uint8Array, options: JoinOptions): Promise<Made> {
-  const { invite, network, crypto, ask, onStep, onKnown } = options;
+  const { invite, crypto, random, clock, onStep, signal } = options;
   const key = crypto.signingKey(identity);
   const request = makeJoinRequest(crypto, { invite, key, name: nodeName(options) });
+  const patientUntil = clock.now() + BUSY_PATIENCE;
+  for (;;) {
+    const asked = await askMembers({ seed: identity, key, request }, options);
+    if (asked.joined !== undefined) return { ...asked.joined, root: undefined };
+    if (!asked.isBusy || clock.now() > patientUntil) throw asked.error;
+    onStep("too many others are joining at this moment: asking again");
+    const [extra = 0] = random.bytes(1);
+    await pause(BUSY_PAUSE * (1 + extra / 256), { clock, signal });
+  }
+}
+
+type Joined = ReturnType<typeof finishJoin>;
+
+type AskedMembers =
+  | { readonly joined: Joined }
+  /** `isBusy`: one of them has only no time now. */
+  | { readonly joined?: undefined; readonly isBusy: boolean; readonly error: unknown };
+
+interface Request {
+  /** 32-byte Ed25519 seed of this node. */
+  readonly seed: Uint8Array;
+  readonly key: ReturnType<Crypto["signingKey"]>;
+  readonly request: Uint8Array;
+}
+
+/** Each member of the invite in turn, until one admits or the issuer itself says no. */
+async function askMembers({ seed, key, request }: Request, options: JoinOptions): Promise<AskedMembers> {
+  const { invite, network, ask, onStep, onKnown } = options;
   const tried: string[] = [];
   let refusal: unknown;
+  let isBusy = false;
   for (const member of invite.invite.members) {
     onStep(`asking ${member.endpoints.map(formatEndpoint).join(" or ")} to let this node into ${network}`);
     let response: Uint8Array;
     try {
-      response = await ask({ seed: identity, member, request });
+      response = await ask({ seed, member, request });
     } catch (error) {
       if (error instanceof JoinUnansweredError) onKnown();
+      if (error instanceof JoinCutError) isBusy = true;
       tried.push(error instanceof Error ? error.message : String(error));
       continue;
     }
     try {
       const joined = admission(response, { ...options, key });
       onStep("admitted");
-      return { ...joined, root: undefined };
+      return { joined };
     } catch (error) {
+      if (isBusyRefusal(error)) isBusy = true;
       // Only the issuer's own no is final: another member may be too busy, may not reach it, or may lie.
-      if (member.node === invite.invite.issuer) throw error;
+      else if (member.node === invite.invite.issuer) return { isBusy: false, error };
       refusal ??= error;
     }
   }
-  if (refusal !== undefined) throw refusal;
+  if (refusal !== undefined) return { isBusy, error: refusal };
   const what = tried.length === 0 ? "The invite names no member that can be reached." : tried.join(" ");
   const hint = "Check that the node that made the invite is up and that this host can reach it by TCP, then run the same command again.";
-  throw new MeshError("invite/unreachable", what, { tried }, { hint });
+  return { isBusy, error: new MeshError("invite/unreachable", what, { tried }, { hint }) };
+}
+
+function isBusyRefusal(error: unknown): boolean {
+  return error instanceof MeshError && "reason" in error.details && error.details.reason === "busy";
+}
+
+function pause(duration: Millis, { clock, signal }: Pick<BecomeMemberOptions, "clock" | "signal">): Promise<void> {
+  signal.throwIfAborted();
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      cancel();
+      reject(signal.reason);
+    };
+    const cancel = clock.at(clock.now() + duration, () => {
+      signal.removeEventListener("abort", onAbort);
+      resolve();
+    });
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
 }
 
 /** Refusals that leave open what the issuer has written down: it may have been asked, and its answer lost or changed on the way. */
 const OPEN_REFUSALS: readonly string[] = ["issuer-unreachable", "untrue"];
 
-function admission(
-  response: Uint8Array,
-  { crypto, invite, key, onKnown }: JoinOptions & { readonly key: ReturnType<Crypto["signingKey"]> },
-): ReturnType<typeof finishJoin> {
+function admission(response: Uint8Array, { crypto, invite, key, onKnown }: JoinOptions & Pick<Request, "key">): Joined {
   try {
     const joined = finishJoin(crypto, { invite, key, response });
     onKnown();

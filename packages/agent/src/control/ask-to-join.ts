@@ -43,12 +43,18 @@ export class JoinUnansweredError extends Error {
   override readonly name = "JoinUnansweredError";
 }
 
+/** The member hung up before the request: it has too many at once to say even that it is busy, or is no member any more. */
+export class JoinCutError extends Error {
+  override readonly name = "JoinCutError";
+}
+
 /** A member answers within 15 s and may take 5 s more for each of request and response. */
 const RESPONSE_TIMEOUT: Millis = JOIN_ANSWER_TIMEOUT + 2 * JOIN_IO_TIMEOUT;
 
 /**
  * The response of a member to the request. Rejects with one sentence for people when the member is not reached, is
- * someone else, or when `signal` is aborted; with JoinUnansweredError when it hangs up or does not answer in time.
+ * someone else, or when `signal` is aborted; with JoinCutError when no endpoint took the request and one of
+ * them hung up on it; with JoinUnansweredError when it hangs up afterwards or does not answer in time.
  */
 export async function askToJoin(question: JoinQuestion): Promise<Uint8Array> {
   const { member, request, signal, clock } = question;
@@ -61,7 +67,8 @@ export async function askToJoin(question: JoinQuestion): Promise<Uint8Array> {
     dial: (endpoint, deadline) => dialer.dial(endpoint, deadline),
     discard: (late) => late.abort(new Error("another endpoint was faster")),
   }).catch((error: unknown) => {
-    throw new Error(`Member ${who} was not reached: ${messageOf(error)}.`, { cause: error });
+    const wasCut = error instanceof AggregateError && error.errors.some((one) => one instanceof JoinCutError);
+    throw new (wasCut ? JoinCutError : Error)(`Member ${who} was not reached: ${messageOf(error)}.`, { cause: error });
   });
   try {
     return await withDeadline({ clock, timeout: RESPONSE_TIMEOUT, signal }, async (deadline) => {
@@ -93,7 +100,12 @@ async function joinDialer({ seed, member, log }: JoinQuestion): Promise<JoinDial
       signal.addEventListener("abort", abort, { once: true });
       try {
         await selectProtocol(connection, signal);
-        const secured = await channel.secureOutbound(connection, { remotePeer, signal, skipStreamMuxerNegotiation: true });
+        const secured = await channel
+          .secureOutbound(connection, { remotePeer, signal, skipStreamMuxerNegotiation: true })
+          .catch((error) => {
+            if (signal.aborted || connection.status === "open") throw error;
+            throw new JoinCutError("it hung up", { cause: error });
+          });
         return secured.connection;
       } catch (error) {
         connection.abort(error instanceof Error ? error : new Error(String(error)));
