@@ -4,7 +4,7 @@ import { isPrivate, isUnicast } from "../address/ip.ts";
 import type { SocketId } from "../address/way.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type NodeId, nodeKey } from "../ids/node-id.ts";
-import { type Candidate, direct, isTcpEndpoint, isUsableCandidate, sameCandidate } from "../path/candidate.ts";
+import { type Candidate, direct, isDirectByUdp, isTcpEndpoint, isUsableCandidate, sameCandidate } from "../path/candidate.ts";
 import type { PathEvent } from "../path/path-state.ts";
 import { type BootId, ProbeExchange, type ProbeOutcome } from "../path/probe-exchange.ts";
 import { MAX_PEERS, type NodeException, type PeerSlot, type RelayMember } from "../ports/datapath.ts";
@@ -215,8 +215,12 @@ export class Peers {
 
   exception(event: Exclude<NodeException, { type: "engine-failed" }>, now: Millis): readonly NodeEffect[] {
     switch (event.type) {
-      case "session-wanted":
-        return [...this.#paths.step(event.slot, { type: "wanted" }, now), ...this.#session(event, now)];
+      case "session-wanted": {
+        const found = this.#paths.step(event.slot, { type: "wanted" }, now);
+        // Packets wait for the handshake: it goes before the PINGs, which take the peer milliseconds to answer.
+        const isWays = ({ type }: NodeEffect): boolean => type === "set-ways";
+        return [...found.filter(isWays), ...this.#session(event, now), ...found.filter((effect) => !isWays(effect))];
+      }
       case "session-confirmed":
         return this.#session(event, now);
       case "datagram":
@@ -331,7 +335,7 @@ export class Peers {
     { from, candidate }: { readonly from: Arrival["from"]; readonly candidate: Candidate },
     now: Millis,
   ): readonly NodeEffect[] {
-    const reached = isByUdp(candidate) ? this.#paths.heardUnasked(from.endpoint, now) : [];
+    const reached = isDirectByUdp(candidate) ? this.#paths.heardUnasked(from.endpoint, now) : [];
     const back = this.#paths.ways.back(from);
     const answer = back === undefined ? [] : this.#paths.send(back, pong, now);
     if (purpose === "sample") return [...reached, ...answer];
@@ -355,10 +359,9 @@ export class Peers {
     const { node } = peer;
     const isRestarted = peer.boot !== undefined && peer.boot !== boot;
     peer.boot = boot;
-    const isByNet = isByUdp(candidate);
-    if (isByNet && candidate.type === "direct" && !isPrivate(candidate.endpoint.ip)) this.#paths.tcpWays.answered(node, now);
+    if (isDirectByUdp(candidate) && !isPrivate(candidate.endpoint.ip)) this.#paths.tcpWays.answered(node, now);
     return [
-      ...(isByNet && candidate.type === "direct" && candidate.socket === undefined && isUsableCandidate(this.#options.plan, observed)
+      ...(isDirectByUdp(candidate) && candidate.socket === undefined && isUsableCandidate(this.#options.plan, observed)
         ? this.#paths.noteObserved(node, observed, now)
         : []),
       ...this.#paths.step(slot, { type: "answered", candidate, rtt }, now),
@@ -394,14 +397,14 @@ export class Peers {
   }
 
   /**
-   * A way works that an initiation may have been lost on before, or did not take: it is repeated when an answer by that way would have
-   * come, or at once. WireGuard alone would wait 5 s.
+   * A way works that an initiation may have been lost on before, or did not take. It is repeated at once where it went only to places that
+   * nothing was known of, else when an answer would have come: a new one makes the answer to the last worthless. WireGuard alone would wait 5 s.
    */
   #repeatHandshake(slot: PeerSlot, { path, handshake }: Peer, now: Millis): readonly NodeEffect[] {
     const proven = provenOf(path);
     if (proven === undefined) return [];
-    const isSame = handshake.by.some((candidate) => sameCandidate(candidate, proven.candidate));
-    const repeatAt = isSame ? handshake.sentAt + 2 * proven.rtt + ANSWERED_WITHIN : now;
+    const mayHaveCome = handshake.by.some((candidate) => candidate.type === "relay" || sameCandidate(candidate, proven.candidate));
+    const repeatAt = mayHaveCome ? handshake.sentAt + 2 * proven.rtt + ANSWERED_WITHIN : now;
     return this.#session({ type: "path-proven", slot, repeatAt }, now);
   }
 
@@ -488,11 +491,6 @@ export class Peers {
     peer.heldHandshake = bytes;
     return this.#paths.step(slot, { type: "wanted" }, now);
   }
-}
-
-/** What passes a bridge on this host says nothing of where the net sees us, nor whether it lets anyone in. */
-function isByUdp(candidate: Candidate): boolean {
-  return candidate.type === "direct" && !isTcpEndpoint(candidate.endpoint);
 }
 
 type Arrival = Extract<NodeException, { type: "datagram" }>;

@@ -36,6 +36,11 @@ export function isTcpEndpoint({ ip }: Endpoint): boolean {
   return isLoopback(ip);
 }
 
+/** What passes a bridge on this host says nothing of where the net sees us, nor whether it lets anyone in. */
+export function isDirectByUdp(candidate: Candidate): candidate is Extract<Candidate, { readonly type: "direct" }> {
+  return candidate.type === "direct" && !isTcpEndpoint(candidate.endpoint);
+}
+
 /** For maps and tests. */
 export function formatCandidate(candidate: Candidate): string {
   return candidate.type === "direct" ? formatWay(candidate) : `by ${shortId(candidate.relay)}`;
