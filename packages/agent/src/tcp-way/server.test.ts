@@ -18,7 +18,7 @@ import { DATAGRAMS_PATH, STREAM_PATH } from "./web-socket.ts";
 const LOOPBACK = "127.0.0.1" as Ip;
 const log = pino({ level: "silent" });
 
-/** An offering agent: its engine, which answers whatever begins with 1, and its control plane, which says everything back. */
+/** An offering agent: its engine, which answers whatever begins with 1, or with 3 as cookies do, and its control plane, which says everything back. */
 class Offering {
   readonly engine: UdpSocket = createSocket("udp4");
   readonly control = createServer((socket) => {
@@ -36,7 +36,7 @@ class Offering {
     const { engine, control, counts } = offering;
     engine.on("message", (bytes, { address, port }) => {
       offering.heardFrom.push({ address, port, bytes });
-      if (bytes[0] === 1) engine.send(bytes, port, address);
+      if (bytes[0] === 1 || bytes[0] === 3) engine.send(bytes, port, address);
     });
     engine.bind(0, "127.0.0.1");
     control.listen(0, "127.0.0.1");
@@ -228,6 +228,18 @@ test("a stranger to whom the engine says nothing has a few datagrams, and no mor
   await once(socket, "close");
   assert.ok(offering.heardFrom.length <= 256, `${offering.heardFrom.length}`);
   assert.ok((offering.counts.view()["unanswered"] ?? 0) > 0);
+});
+
+test("a cookie is no proof: a stranger that the engine gives one to has no more datagrams for that", async (t) => {
+  const offering = await Offering.open(t);
+  const socket = offering.webSocket(DATAGRAMS_PATH);
+  await once(socket, "open");
+  socket.send(Buffer.of(3, 0, 0));
+  const [cookie] = (await once(socket, "message")) as [Buffer];
+  assert.equal(cookie[0], 3);
+  for (let i = 0; i < 1_000; i++) socket.send(Buffer.of(0, 1, 2));
+  await once(socket, "close");
+  assert.ok(offering.heardFrom.length <= 256, `${offering.heardFrom.length}`);
 });
 
 test("the member hangs up: told once, with the listener gone", async (t) => {

@@ -121,15 +121,63 @@ test("an answer with a fresh port is a claim like any other: nothing goes into t
   }
 });
 
+/** What x is told of searches. */
+function stepsTo(effects: readonly NodeEffect[]): readonly string[] {
+  return datagramsOf(effects).flatMap(({ way, bytes }) => {
+    const body = way.relay?.to === x.number ? x.receive(bytes) : undefined;
+    return body?.type === "punch" ? [body.step] : [];
+  });
+}
+
+test("a peer that asks and does nothing then has the one place for searches less and less often", () => {
+  const world = relayedWorld();
+  const begun: number[] = [];
+  for (const startedAt = world.now; world.now < startedAt + 600_000; ) {
+    const effects = world.receive(by(y, x), x.frame({ type: "punch", step: "ask" }));
+    if (stepsTo(effects).includes("ready") && !stepsTo(effects).includes("no")) begun.push(world.now);
+    world.until(world.now + 1_000, [y, z]);
+  }
+  assert.ok(begun.length >= 3 && begun.length <= 12, `${begun.length} searches in ten minutes`);
+  const gaps = begun.slice(1).map((at, i) => at - (begun[i] ?? 0));
+  assert.ok((gaps.at(-1) ?? 0) > 60_000, gaps.join());
+});
+
+test("a peer that offers fresh ports again and again makes us open a socket every 25 s, and is told no between", () => {
+  const world = relayedWorld();
+  const ports: PortPlan = { kind: "one", ip: VICTIM, first: 20_000, delta: 1, count: 1 };
+  let opened = 0;
+  let refused = 0;
+  for (const startedAt = world.now; world.now < startedAt + 120_000; ) {
+    const effects = world.receive(by(y, x), x.frame({ type: "punch", step: "fresh", ports }));
+    opened += effects.filter(({ type }) => type === "open-sockets").length;
+    refused += stepsTo(effects).filter((step) => step === "no").length;
+    world.until(world.now + 500, [y, z]);
+  }
+  assert.ok(opened >= 3 && opened <= 5, `${opened} opened`);
+  assert.ok(refused > 10, `${refused} refused`);
+});
+
 test("after a search in vain the peer is told no for ten minutes", () => {
   const world = askedWorld();
-  const stepsTo = (effects: readonly NodeEffect[]): readonly string[] =>
-    datagramsOf(effects).flatMap(({ way, bytes }) => {
-      const body = way.relay?.to === x.number ? x.receive(bytes) : undefined;
-      return body?.type === "punch" ? [body.step] : [];
-    });
   dig(world, REAL);
   for (const relay of [y, z]) witness(world, relay, REAL);
   world.until(world.now + 20_000, [y, z]);
   assert.deepEqual(stepsTo(world.receive(by(y, x), x.frame({ type: "punch", step: "ask" }))), ["no"]);
+});
+
+test("a member says where it reaches another one for as long as that may be true: three minutes after it was heard last", () => {
+  const world = new PeersWorld([x, y]);
+  world.find(x);
+  world.find(y, { isRelay: true });
+  const locatedBy = (): readonly string[] =>
+    datagramsOf(world.receive({ endpoint: y.endpoint }, y.frame({ type: "locate", number: x.number }))).flatMap(({ bytes }) => {
+      const body = y.receive(bytes);
+      return body.type === "located" ? [`${body.number} ${body.ip}`] : [];
+    });
+  assert.deepEqual(locatedBy(), [`${x.number} ${x.endpoint.ip}`]);
+  world.until(world.now + 170_000, [x, y]);
+  assert.equal(world.stateOf(x), "dormant");
+  assert.deepEqual(locatedBy(), [`${x.number} ${x.endpoint.ip}`]);
+  world.until(world.now + 120_000, [y]);
+  assert.deepEqual(locatedBy(), []);
 });

@@ -22,13 +22,15 @@ import type { Punch, PunchEffect } from "./punch.ts";
 import { MAX_ASKED, Witnesses } from "./witnesses.ts";
 
 /** Relayed for so long where an end's ports vary: PINGs that cross would have met by now. */
-const HARD_AFTER: Millis = 250;
+const HARD_AFTER: Millis = 150;
 /** The other end, where both vary and the first should have asked. */
 const HARD_BESIDES: Millis = seconds(1.5);
 /** Relayed for so long where PINGs that cross should have met. */
 const FRESH_AFTER: Millis = seconds(2);
 /** Two ports and a dozen packets: cheap, and what a NAT remembered is forgotten by then. */
 const FRESH_AGAIN: Millis = minutes(1);
+/** Answered in this time once: the other end begins once a minute, and so may this one. */
+const FRESH_ANSWERED_AGAIN: Millis = seconds(25);
 /** A hard search that was in vain is not repeated for so long at least, and for so long at most by this end. */
 const HARD_AGAIN: { readonly min: Millis; readonly max: Millis } = { min: minutes(10), max: minutes(15) };
 /** One that did not come to anything, because a part or a witness was missing: twice as long each time, to the least of the above. */
@@ -90,6 +92,7 @@ export class HardPaths {
   readonly #wantedAt = new Map<PeerSlot, Millis>();
   readonly #hardAgainAt = new Map<PeerSlot, Millis>();
   readonly #freshAgainAt = new Map<PeerSlot, Millis>();
+  readonly #freshAnsweredAt = new Map<PeerSlot, Millis>();
   /** Searches that did not come to anything, one after the other. */
   readonly #unbegun = new Map<PeerSlot, number>();
   /** Where we have just knocked: what comes from there late tells nothing. */
@@ -109,9 +112,13 @@ export class HardPaths {
     const punch = this.#punches.get(slot);
     const isFound = state?.name === "direct" && punch?.owns(state.path.candidate) !== true;
     if (punch !== undefined && (state === undefined || isFound)) this.#end(slot, punch, now);
-    if (state === undefined)
-      for (const forgotten of [this.#hardAgainAt, this.#freshAgainAt, this.#unbegun, this.#knocked, this.#wantedAt]) forgotten.delete(slot);
+    if (state === undefined) this.#forget(slot);
     if (this.#sockets.has(slot)) this.#hold(slot, now, LINGER);
+  }
+
+  #forget(slot: PeerSlot): void {
+    for (const paced of [this.#hardAgainAt, this.#freshAgainAt, this.#freshAnsweredAt, this.#unbegun]) paced.delete(slot);
+    for (const said of [this.#knocked, this.#wantedAt]) said.delete(slot);
   }
 
   /** Our own network changed: what failed before may not fail now. */
@@ -260,8 +267,7 @@ export class HardPaths {
   }
 
   #answerHard(slot: PeerSlot, peer: Peer, crossed: Punch | undefined, now: Millis): readonly NodeEffect[] {
-    const isTried = now < (this.#hardAgainAt.get(slot) ?? 0) && !this.#unbegun.has(slot);
-    if (isTried) return this.#perform(slot, { type: "say", step: "no" }, now);
+    if (now < (this.#hardAgainAt.get(slot) ?? 0)) return this.#perform(slot, { type: "say", step: "no" }, now);
     const isBusy = this.#hard !== undefined && this.#hard.slot !== slot;
     if (isBusy || peer.path.state.name === "direct") return this.#perform(slot, { type: "say", step: "busy" }, now);
     if (crossed !== undefined) this.#end(slot, crossed, now);
@@ -286,7 +292,10 @@ export class HardPaths {
     const crossed = this.#punches.get(slot);
     const isBusy = crossed instanceof HardPunch || this.#freshCount() >= MAX_FRESH;
     if (isBusy) return this.#perform(slot, { type: "say", step: "busy" }, now);
+    if (now < (this.#freshAnsweredAt.get(slot) ?? Number.NEGATIVE_INFINITY) + FRESH_ANSWERED_AGAIN)
+      return this.#perform(slot, { type: "say", step: "no" }, now);
     if (crossed !== undefined) this.#end(slot, crossed, now);
+    this.#freshAnsweredAt.set(slot, now);
     return this.#begin(slot, new FreshPunch({ theirs, now }), now);
   }
 
@@ -319,7 +328,8 @@ export class HardPaths {
   #tryLater(slot: PeerSlot, punch: HardPunch, now: Millis): void {
     const { min, max } = HARD_AGAIN;
     const times = this.#unbegun.get(slot) ?? 0;
-    const unbegun = Math.min(min, UNBEGUN_AGAIN * 2 ** times);
+    // Who was asked is ready again before the asker is, and not before: our one place for a search is not at the asker's command.
+    const unbegun = Math.min(min, UNBEGUN_AGAIN * 2 ** times) / (punch.isAsker ? 1 : 2);
     const tried = min + (punch.isAsker ? randomBelow(this.#around.random, max - min) : 0);
     this.#hardAgainAt.set(slot, now + (punch.isConclusive ? tried : unbegun));
     if (punch.isConclusive) this.#unbegun.delete(slot);

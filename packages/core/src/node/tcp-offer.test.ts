@@ -38,3 +38,18 @@ test("an invite names them last, and has room for them", () => {
   );
   assert.deepEqual(inviteMembers([{ ...NOWHERE, node: idOf("b") }]), []);
 });
+
+test("who can be reached from everywhere comes first in an invite, then who makes it; others behind NATs are not named", () => {
+  const open = (name: string, ip: string) => ({ ...NOWHERE, node: idOf(name), tcp: at(`${ip}:6000`), isReachable: true });
+  const laptop = (name: string, ip: string) => ({ ...NOWHERE, node: idOf(name), tcp: at(`${ip}:6000`) });
+  const namesOf = (...places: readonly Parameters<typeof inviteMembers>[0][number][]) => inviteMembers(places).map(({ node }) => node);
+  const [self, other, further] = [laptop("self", "192.168.1.5"), laptop("other", "192.168.1.6"), laptop("further", "10.0.0.9")];
+  const publics = ["p", "q", "r"].map((name, i) => open(name, `198.51.100.${i + 1}`));
+  const [p, q] = publics;
+  assert.ok(p !== undefined && q !== undefined);
+  assert.deepEqual(namesOf(self, other, further, p), [p.node, self.node]);
+  assert.deepEqual(namesOf(self, ...publics), [p.node, q.node, self.node], "room for three");
+  assert.deepEqual(namesOf(p, self, q), [p.node, q.node]);
+  assert.deepEqual(namesOf(self, other), [self.node, other.node], "nobody is open: perhaps they share a network");
+  assert.deepEqual(namesOf({ ...p, isReachable: false }, self), [p.node, self.node], "a firewall may stand before it");
+});

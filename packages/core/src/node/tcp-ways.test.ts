@@ -25,7 +25,7 @@ const way = (port: number): { endpoint: Endpoint; stream: Endpoint } => ({
   stream: at(port + 1, "127.0.0.1"),
 });
 
-/** The choice on simulated time. Members that offer TCP are `o1`, `o2`…; relays without it `r1`… */
+/** The choice on simulated time. Relays that offer TCP are `o1`, `o2`…, those without it `r1`…; `t1`… take TCP for themselves alone. */
 class Choice {
   readonly rtts = new Map<string, Millis>();
   readonly ways: TcpWays;
@@ -43,7 +43,7 @@ class Choice {
 
   publish(name: string): void {
     this.ways.published(idOf(name), {
-      endpoints: name.startsWith("o") ? [at(443)] : [],
+      endpoints: /^[ot]/.test(name) ? [at(443)] : [],
       isRelay: name.startsWith("r") || name.startsWith("o"),
     });
   }
@@ -149,6 +149,17 @@ describe("whom", () => {
       choice.rtts.set(name, rtt);
     assert.deepEqual(choice.until(BLOCKED_AFTER), [`${BLOCKED_AFTER} open o2`, `${BLOCKED_AFTER} open o3`]);
     assert.equal(MAX_TCP_WAYS, 2);
+  });
+
+  test("those that lead to others, however far, before one that leads to itself alone", () => {
+    const choice = Choice.blocked("t1", "o1", "o2");
+    for (const [name, rtt] of [
+      ["t1", 1],
+      ["o1", 300],
+      ["o2", 200],
+    ] as const)
+      choice.rtts.set(name, rtt);
+    assert.deepEqual(choice.until(BLOCKED_AFTER), [`${BLOCKED_AFTER} open o2`, `${BLOCKED_AFTER} open o1`]);
   });
 
   test("when one cannot be had, the next", () => {
