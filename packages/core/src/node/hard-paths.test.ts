@@ -56,12 +56,12 @@ function countTo(ip: Ip, effects: readonly NodeEffect[]): number {
   return datagramsOf(effects).filter(({ way }) => way.endpoint.ip === ip).length;
 }
 
-test("a scan goes where two others see the peer, at 200 a second and 1,800 in all", () => {
+test("a scan goes where two others see the peer, at 250 a second and 1,800 in all", () => {
   const world = askedWorld();
   const effects = [...dig(world, REAL), ...witness(world, y, REAL)];
   assert.equal(countTo(REAL, [...effects, ...world.until(world.now + 300)]), 0, "one witness of two");
   const begun = [...witness(world, z, REAL), ...world.until(world.now + 1_000)];
-  assert.ok(Math.abs(countTo(REAL, begun) - 200) <= 4, `${countTo(REAL, begun)} in the first second`);
+  assert.ok(Math.abs(countTo(REAL, begun) - 250) <= 4, `${countTo(REAL, begun)} in the first second`);
   assert.equal(countTo(REAL, [...begun, ...world.until(world.now + 30_000)]), 1_800);
 });
 

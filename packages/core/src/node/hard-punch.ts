@@ -27,12 +27,12 @@ import { type Punch, type PunchEffect, type PunchOutcome, Repeats, SAMPLINGS, SA
 
 /** One sample may be missing after the first span; after the second, as many as will. */
 const SAMPLING_FOR: { readonly most: Millis; readonly all: Millis } = { most: 400, all: 1_500 };
-/** From its beginning, whatever came of it: 9 s for all PINGs, and as much again for a busy machine. Home routers remember a flow for longer. */
+/** From its beginning, whatever came of it: 7.2 s for all PINGs, and as much again for a busy machine. Home routers remember a flow for longer. */
 const SEARCH_FOR: Millis = seconds(18);
 /** An end that waits for the other's part, or for witnesses, waits so long. */
 const PART_FOR: Millis = seconds(2.5);
-/** PINGs are sent in portions. After a stall, what was missed is made up for up to LATE_TICKS. */
-const TICK: Millis = 10;
+/** PINGs are sent in portions, so that a scan sends 250 a second and leaves 50 of what a host may send for everything else. After a stall, what was missed is made up for up to LATE_TICKS. */
+const TICK: Millis = 8;
 const LATE_TICKS = 10;
 const PER_TICK = { dig: { sequence: 20, range: 10 }, knock: { sequence: 3, range: 2 }, meet: 10 };
 /** All flows of a meeting, first those that die on the way. */
