@@ -1,22 +1,15 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { findCommand } from "../prepare-host.ts";
 import { until } from "./lab/agent.ts";
-import { type LabHost, labRefusal } from "./lab/lab.ts";
+import type { LabHost } from "./lab/lab.ts";
 import { capturedDatagrams } from "./wireguard/captured-datagrams.ts";
 import { SOURCES } from "./wireguard/flood.ts";
-import { type End, INNER, otherEnd, outerEndpoint, type Pair, PORTS, withPair } from "./wireguard/pair.ts";
+import { type End, INNER, otherEnd, outerEndpoint, type Pair, PORTS, pairRefusal, withPair } from "./wireguard/pair.ts";
 import { allInOrder, ping, pingInVain } from "./wireguard/ping.ts";
 
 /** A stock WireGuard peer under load: cookies while one side is flooded; and one that moves. */
-const COMMANDS = ["wireguard-go", "wg", "ping", "tcpdump", "nft"];
-const missing = COMMANDS.filter((command) => findCommand(command) === undefined);
-const skip: string | false =
-  labRefusal() ??
-  ((missing.length > 0 && `missing: ${missing.join(", ")} (apt-get install wireguard-go wireguard-tools iputils-ping tcpdump nftables)`) ||
-    (!existsSync("/dev/net/tun") && "/dev/net/tun is missing"));
+const skip: string | false = pairRefusal(["nft"]);
 
 /** Message sizes of the WireGuard whitepaper, section 5.4. */
 const INITIATION = 148;

@@ -1,18 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { describe, test } from "node:test";
-import { findCommand } from "../prepare-host.ts";
-import { labRefusal } from "./lab/lab.ts";
-import { INNER, otherEnd, withPair } from "./wireguard/pair.ts";
+import { INNER, otherEnd, pairRefusal, withPair } from "./wireguard/pair.ts";
 import { allInOrder, ping } from "./wireguard/ping.ts";
 
 /** A session with a stock WireGuard peer is replaced after its time: two minutes of waiting, and little else. */
-const COMMANDS = ["wireguard-go", "wg", "ping", "tcpdump", "nft"];
-const missing = COMMANDS.filter((command) => findCommand(command) === undefined);
-const skip: string | false =
-  labRefusal() ??
-  ((missing.length > 0 && `missing: ${missing.join(", ")} (apt-get install wireguard-go wireguard-tools iputils-ping tcpdump nftables)`) ||
-    (!existsSync("/dev/net/tun") && "/dev/net/tun is missing"));
+const skip: string | false = pairRefusal(["nft"]);
 
 /** Past REKEY_AFTER_TIME of 120 s. */
 const REKEY_PINGS = { count: 1_300, interval: 0.1 };

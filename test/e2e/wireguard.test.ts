@@ -1,22 +1,14 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { findCommand } from "../prepare-host.ts";
 import { until } from "./lab/agent.ts";
 import type { Capture, Lab, LabHost } from "./lab/lab.ts";
-import { labRefusal } from "./lab/lab.ts";
 import { capturedDatagrams } from "./wireguard/captured-datagrams.ts";
-import { type End, INNER, makeKeys, outerEndpoint, type Pair, PORTS, withPair } from "./wireguard/pair.ts";
+import { type End, INNER, makeKeys, outerEndpoint, type Pair, PORTS, pairRefusal, withPair } from "./wireguard/pair.ts";
 import { allInOrder, type PingOptions, ping, pingInVain } from "./wireguard/ping.ts";
 
 /** Interoperability of session table and engine with a stock WireGuard peer: Debian's wireguard-go, configured by `wg`. */
-const COMMANDS = ["wireguard-go", "wg", "ping", "tcpdump"];
-const missing = COMMANDS.filter((command) => findCommand(command) === undefined);
-const skip: string | false =
-  labRefusal() ??
-  ((missing.length > 0 && `missing: ${missing.join(", ")} (apt-get install wireguard-go wireguard-tools iputils-ping tcpdump)`) ||
-    (!existsSync("/dev/net/tun") && "/dev/net/tun is missing"));
+const skip: string | false = pairRefusal();
 
 /** Message sizes of the WireGuard whitepaper, section 5.4. */
 const INITIATION = 148;

@@ -34,14 +34,18 @@ const admin = network.admin("admin", 16);
 const certificate = network.certificate("joiner", { number: 17, issuerCertificate: admin }, "admin");
 const admitted = encodeJoinResponse({ outcome: "admitted", certificate, records: [admin] });
 const endpoints = [{ ip: "192.0.2.1", port: 4_100 }] as const;
-const line = formatInvite(crypto, {
-  statement: network.statementBytes,
-  issuer: idOf("admin"),
-  seed: new Uint8Array(32),
-  expiresWallAt: 5,
-  uses: 1,
-  members: ["admin", "other"].map((name) => ({ node: idOf(name), endpoints: endpoints as never })),
-});
+/** Of the admin's, and of members to be asked in this order. */
+function inviteNaming(...members: readonly string[]): string {
+  return formatInvite(crypto, {
+    statement: network.statementBytes,
+    issuer: idOf("admin"),
+    seed: new Uint8Array(32),
+    expiresWallAt: 5,
+    uses: 1,
+    members: members.map((name) => ({ node: idOf(name), endpoints: endpoints as never })),
+  });
+}
+const line = inviteNaming("admin", "other");
 
 function attempt(store: MemoryStore, more: Partial<BecomeMemberOptions> = {}): Promise<BecomeMemberOutcome> {
   const order: LaunchOrder = { command: "init", stateRoot: "/s", nodeName: "joiner" };
@@ -160,7 +164,8 @@ test("who finds the members busy for too long is told so", async () => {
 });
 
 test("the issuer's own no ends it, whoever else is busy", async () => {
-  const spent = await join([encodeJoinResponse({ outcome: "refused", reason: "spent" })]);
+  const invite = readInvite(crypto, inviteNaming("other", "admin"));
+  const spent = await join([busy, encodeJoinResponse({ outcome: "refused", reason: "spent" })], undefined, { invite });
   assert.deepEqual(!spent.ok && (spent.error as MeshError).details, { reason: "spent" });
 });
 

@@ -17,9 +17,11 @@ import {
   type NodeSnapshot,
   type OpenedInvite,
   type Random,
+  randomBelow,
 } from "@mesh/core/node";
 import { type Clock, formatEndpoint, type HostView, type Millis, type Store } from "@mesh/core/ports";
 import { JoinCutError, JoinUnansweredError } from "./control/ask-to-join.ts";
+import { DeadlineError, withDeadline } from "./control/deadline.ts";
 import type { NodeDocuments } from "./store/node-documents.ts";
 
 /** Members admit a few at once (control/join-limit.ts): a joiner that finds them busy asks again for so long … */
@@ -140,8 +142,7 @@ async function join(identity: Uint8Array, options: JoinOptions): Promise<Made> {
     if (asked.joined !== undefined) return { ...asked.joined, root: undefined };
     if (!asked.isBusy || clock.now() > patientUntil) throw asked.error;
     onStep("too many others are joining at this moment: asking again");
-    const [extra = 0] = random.bytes(1);
-    await pause(BUSY_PAUSE * (1 + extra / 256), { clock, signal });
+    await pause(BUSY_PAUSE + randomBelow(random, BUSY_PAUSE), { clock, signal });
   }
 }
 
@@ -181,7 +182,7 @@ async function askMembers({ seed, key, request }: Request, options: JoinOptions)
       onStep("admitted");
       return { joined };
     } catch (error) {
-      if (isBusyRefusal(error)) isBusy = true;
+      if (refusalReason(error) === "busy") isBusy = true;
       // Only the issuer's own no is final: another member may be too busy, may not reach it, or may lie.
       else if (member.node === invite.invite.issuer) return { isBusy: false, error };
       refusal ??= error;
@@ -193,22 +194,15 @@ async function askMembers({ seed, key, request }: Request, options: JoinOptions)
   return { isBusy, error: new MeshError("invite/unreachable", what, { tried }, { hint }) };
 }
 
-function isBusyRefusal(error: unknown): boolean {
-  return error instanceof MeshError && "reason" in error.details && error.details.reason === "busy";
+/** Why the network said no; undefined: it did not. */
+function refusalReason(error: unknown): string | undefined {
+  return error instanceof MeshError && "reason" in error.details ? String(error.details.reason) : undefined;
 }
 
-function pause(duration: Millis, { clock, signal }: Pick<BecomeMemberOptions, "clock" | "signal">): Promise<void> {
-  signal.throwIfAborted();
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      cancel();
-      reject(signal.reason);
-    };
-    const cancel = clock.at(clock.now() + duration, () => {
-      signal.removeEventListener("abort", onAbort);
-      resolve();
-    });
-    signal.addEventListener("abort", onAbort, { once: true });
+/** Rejects when nobody waits any more. */
+async function pause(duration: Millis, { clock, signal }: Pick<BecomeMemberOptions, "clock" | "signal">): Promise<void> {
+  await withDeadline({ clock, timeout: duration, signal }, () => new Promise<never>(() => {})).catch((error: unknown) => {
+    if (!(error instanceof DeadlineError)) throw error;
   });
 }
 
@@ -221,8 +215,8 @@ function admission(response: Uint8Array, { crypto, invite, key, onKnown }: JoinO
     onKnown();
     return joined;
   } catch (error) {
-    const isPlainNo = error instanceof MeshError && "reason" in error.details && !OPEN_REFUSALS.includes(String(error.details.reason));
-    if (!isPlainNo) onKnown();
+    const reason = refusalReason(error);
+    if (reason === undefined || OPEN_REFUSALS.includes(reason)) onKnown();
     throw error;
   }
 }

@@ -1,14 +1,26 @@
 import { generateKeyPairSync } from "node:crypto";
+import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { Lab } from "../lab/lab.ts";
+import { findCommand } from "../../prepare-host.ts";
+import { type Lab, labRefusal } from "../lab/lab.ts";
 import { routedCore } from "../lab/topology.ts";
 import { withLab } from "../lab/with-lab.ts";
 import { OurSide, type OurSideOptions } from "./our-side.ts";
 import { StockSide, type StockSideOptions } from "./stock-side.ts";
 
 export type End = "ours" | "stock";
+
+const COMMANDS = ["wireguard-go", "wg", "ping", "tcpdump"];
+
+/** Why a pair cannot be made on this host, and what to do; false: it can. `further`: commands that a test needs besides. */
+export function pairRefusal(further: readonly "nft"[] = []): string | false {
+  const missing = [...COMMANDS, ...further].filter((command) => findCommand(command) === undefined);
+  const packages = ["wireguard-go", "wireguard-tools", "iputils-ping", "tcpdump", ...further.map(() => "nftables")].join(" ");
+  const isMissing = missing.length > 0 && `missing: ${missing.join(", ")} (apt-get install ${packages})`;
+  return labRefusal() ?? (isMissing || (!existsSync("/dev/net/tun") && "/dev/net/tun is missing"));
+}
 
 export function otherEnd(end: End): End {
   return end === "ours" ? "stock" : "ours";

@@ -92,7 +92,7 @@ export class HardPaths {
   readonly #wantedAt = new Map<PeerSlot, Millis>();
   readonly #hardAgainAt = new Map<PeerSlot, Millis>();
   readonly #freshAgainAt = new Map<PeerSlot, Millis>();
-  readonly #freshAnsweredAt = new Map<PeerSlot, Millis>();
+  readonly #freshAnsweredAgainAt = new Map<PeerSlot, Millis>();
   /** Searches that did not come to anything, one after the other. */
   readonly #unbegun = new Map<PeerSlot, number>();
   /** Where we have just knocked: what comes from there late tells nothing. */
@@ -117,7 +117,7 @@ export class HardPaths {
   }
 
   #forget(slot: PeerSlot): void {
-    for (const paced of [this.#hardAgainAt, this.#freshAgainAt, this.#freshAnsweredAt, this.#unbegun]) paced.delete(slot);
+    for (const paced of [this.#hardAgainAt, this.#freshAgainAt, this.#freshAnsweredAgainAt, this.#unbegun]) paced.delete(slot);
     for (const said of [this.#knocked, this.#wantedAt]) said.delete(slot);
   }
 
@@ -292,10 +292,9 @@ export class HardPaths {
     const crossed = this.#punches.get(slot);
     const isBusy = crossed instanceof HardPunch || this.#freshCount() >= MAX_FRESH;
     if (isBusy) return this.#perform(slot, { type: "say", step: "busy" }, now);
-    if (now < (this.#freshAnsweredAt.get(slot) ?? Number.NEGATIVE_INFINITY) + FRESH_ANSWERED_AGAIN)
-      return this.#perform(slot, { type: "say", step: "no" }, now);
+    if (now < (this.#freshAnsweredAgainAt.get(slot) ?? 0)) return this.#perform(slot, { type: "say", step: "no" }, now);
     if (crossed !== undefined) this.#end(slot, crossed, now);
-    this.#freshAnsweredAt.set(slot, now);
+    this.#freshAnsweredAgainAt.set(slot, now + FRESH_ANSWERED_AGAIN);
     return this.#begin(slot, new FreshPunch({ theirs, now }), now);
   }
 

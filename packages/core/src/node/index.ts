@@ -1,4 +1,5 @@
 export type { Crypto, Random, SigningKey } from "../crypto/crypto.ts";
+export { randomBelow } from "../crypto/random.ts";
 export { encodeJoinResponse } from "../membership/join-message.ts";
 export { chosenPrefix, freePrefix } from "./choose-prefix.ts";
 export { Counters } from "./counters.ts";
