@@ -232,9 +232,17 @@ async function serves(agent: MeshAgent): Promise<boolean> {
   );
 }
 
-/** An agent whose command was killed goes on starting or stopping: until it serves or is gone. */
+/** An agent whose command was killed goes on starting, stopping or leaving: until it serves for good or is gone. */
 async function untilItSettles(agent: MeshAgent): Promise<void> {
-  await until("it serves or is gone", async () => agent.pid() === undefined || (await serves(agent)) || "it does neither");
+  await until("it serves or is gone", async () => agent.pid() === undefined || (await staysServing(agent)) || "it does neither");
+}
+
+/** One that leaves serves on for as long as the others are told. */
+async function staysServing(agent: MeshAgent): Promise<boolean> {
+  return await statusOf(agent, NETWORK).then(
+    ({ health }) => !health.some(({ text }) => text === "this node left the network"),
+    () => false,
+  );
 }
 
 async function untilPingsPass(from: MeshAgent, to: MeshAgent): Promise<void> {

@@ -122,6 +122,10 @@ runSeeds("nobody leaves unheard, and who asks twice waits for the same answer", 
   leaver.command({ type: "leave", isForced: true }, note);
   leaver.command({ type: "leave", isForced: true }, note);
   assert.deepEqual(told, []);
+  assert.ok(
+    leaver.status().health.some(({ text }) => text === "this node left the network"),
+    "it says so while it tells the others",
+  );
   leaver.stop();
   assert.ok(leaver.isRunning, "it ends when the others were told");
   mesh.clock.advance(5_000);

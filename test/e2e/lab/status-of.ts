@@ -13,7 +13,11 @@ export async function statusOf(agent: MeshAgent, network: string): Promise<Statu
     const request = get({ socketPath: socket, path: api.status.path, timeout: TIMEOUT }, (response) => {
       const parts: string[] = [];
       response.setEncoding("utf8").on("data", (part: string) => parts.push(part));
-      response.once("end", () => resolve(parts.join(""))).once("error", reject);
+      response.once("error", reject).once("end", () => {
+        const body = parts.join("");
+        if (response.statusCode === 200) resolve(body);
+        else reject(new Error(`status ${response.statusCode}: ${body}`));
+      });
     });
     request.once("error", reject).once("timeout", () => request.destroy(new Error("no answer")));
   });

@@ -216,8 +216,10 @@ export function healthOf(parts: ViewParts, { now, guard, unwritten }: ViewSource
   const { membership, id, links, collision, listen } = parts;
   const own = membership.members.get(id);
   const notes: HealthView[] = [];
-  if (own === undefined) {
-    const how = membership.former.get(id)?.how === "left" ? "left" : "was removed from";
+  // It stays for as long as the others are told.
+  const { hasLeft } = parts.snapshot;
+  if (own === undefined || hasLeft) {
+    const how = hasLeft || membership.former.get(id)?.how === "left" ? "left" : "was removed from";
     notes.push({ level: "error", text: `this node ${how} the network`, hint: "Only an admin can let it back in." });
   }
   if (unwritten !== undefined) {
