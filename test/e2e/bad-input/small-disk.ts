@@ -1,5 +1,6 @@
 import { mkdir, rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { until } from "../lab/agent.ts";
 import { mustRun, runCommand } from "../lab/run-command.ts";
 
 /** A file system of its own, that can be filled and made read-only. */
@@ -28,7 +29,11 @@ export async function withSmallDisk(directory: string, body: (disk: SmallDisk) =
       },
       free: () => rm(ballast, { force: true }),
       readOnly: async (isReadOnly) => {
-        await mustRun("mount", ["-o", `remount,${isReadOnly ? "ro" : "rw"}`, directory]);
+        // A process that ends has no command line any more before its files are closed: until then the disk is busy.
+        await until("the disk is remounted", async () => {
+          const { code, stderr } = await runCommand("mount", ["-o", `remount,${isReadOnly ? "ro" : "rw"}`, directory]);
+          return code === 0 || stderr.trim();
+        });
       },
     });
   } finally {
