@@ -53,6 +53,8 @@ const bodies: readonly ProbeBody[] = [
   { type: "ping", transaction: fill(8, 1), purpose: "discover" },
   { type: "pong", transaction: fill(8, 2), observed: { ip: "192.0.2.1" as Ip, port: 65_535 }, delayMicros: 0xffff_ffff },
   { type: "pong", transaction: fill(8, 3), observed: { ip: "2001:db8::1" as Ip, port: 1 }, delayMicros: 0 },
+  { type: "recall", token: fill(8, 4), afterMillis: 24_500 },
+  { type: "recalled", token: fill(8, 5) },
   { type: "punch", step: "busy" },
   { type: "punch", step: "plan", ports: { kind: "sequence", ip: "192.0.2.1" as Ip, first: 30_001, delta: 2, count: 64 } },
   { type: "locate", number: 65_535 },

@@ -1,6 +1,7 @@
 import type { NodeId } from "../ids/node-id.ts";
 import { MAX_HOMES } from "../records/endpoint-record.ts";
 import { type Millis, seconds } from "../time/millis.ts";
+import type { Range } from "./nat-lifetime.ts";
 
 /** A member that offers to relay, as this node sees it. */
 export interface RelayOffer {
@@ -10,11 +11,12 @@ export interface RelayOffer {
 }
 
 /**
- * How often a home relay hears from this node, at least and at most, so that the NAT between forgets nothing: the home in use
- * before the shortest usual lifetime of 30 s (RFC 4787 asks for 2 min), the standby within that of two-way flows. 3.2 PINGs a minute for both.
+ * How often the standby hears from this node, at least and at most: within the lifetime of two-way flows (RFC 4787 asks for 2 min).
+ * With those to the home in use (nat-lifetime.ts) 3.2 PINGs a minute.
  */
-export const HOME_KEEPALIVE: { readonly min: Millis; readonly max: Millis } = { min: seconds(20), max: seconds(26) };
-export const STANDBY_KEEPALIVE: { readonly min: Millis; readonly max: Millis } = { min: seconds(100), max: seconds(110) };
+export const STANDBY_KEEPALIVE: Range = { min: seconds(100), max: seconds(110) };
+/** A standby that the NAT has shut out by then: it is only known to be there. */
+export const DEAF_STANDBY_KEEPALIVE: Range = { min: seconds(200), max: seconds(210) };
 
 /** A home is left for another one that is nearer by both. */
 const NEARER_BY: Millis = 20;

@@ -1,4 +1,4 @@
-import { type Endpoint, sameEndpoint } from "../address/endpoint.ts";
+import type { Endpoint } from "../address/endpoint.ts";
 import type { Way } from "../address/way.ts";
 import type { Random } from "../crypto/crypto.ts";
 import type { NodeId } from "../ids/node-id.ts";
@@ -7,26 +7,26 @@ import { NEW_PATH, type PathEffect, type PathEvent, type PeerPath, pathWakeAt } 
 import type { ProbeExchange } from "../path/probe-exchange.ts";
 import { stepPath } from "../path/step-path.ts";
 import type { PeerSlot, RelayMember } from "../ports/datapath.ts";
-import { MAX_REFLEXIVE } from "../records/endpoint-record.ts";
 import type { Millis } from "../time/millis.ts";
 import { TokenBucket } from "../time/token-bucket.ts";
 import { earliest } from "../time/wake.ts";
-import { MAX_OFFERED, type Mapping, type ProbePurpose } from "../wire/probe.ts";
+import { MAX_OFFERED, type ProbeBody, type ProbePurpose } from "../wire/probe.ts";
 import { CandidateLog } from "./candidate-log.ts";
 import type { Counters } from "./counters.ts";
 import { DroppingRelays } from "./dropping-relays.ts";
 import { HardPaths } from "./hard-paths.ts";
+import { KeptHomes } from "./kept-homes.ts";
 import type { NodeEffect } from "./node-effect.ts";
-import { ObservedEndpoints } from "./observed-endpoints.ts";
+import { OwnPlace } from "./own-place.ts";
 import { isInNeed, type OuterPlace, type Peer, type PublishedPlace, type Surroundings } from "./peer.ts";
 import { PeerRelays } from "./peer-relays.ts";
 import { pathOf } from "./peer-state.ts";
 import { PeerWays } from "./peer-ways.ts";
 import { ProbeBudget, type ProbeReason } from "./probe-budget.ts";
+import { Recalls } from "./recalls.ts";
 import { Rendezvous } from "./rendezvous.ts";
 import type { SlotTable } from "./slot-table.ts";
 import { type TcpWay, TcpWays, type TcpWaysStep } from "./tcp-ways.ts";
-import { Unasked } from "./unasked.ts";
 
 /** PINGs for one peer: a probing round over all its candidates goes through at once, a flood of claims does not. */
 const PEER_PROBES = { burst: 100, perSecond: 20 };
@@ -34,9 +34,6 @@ const PEER_PROBES = { burst: 100, perSecond: 20 };
 const PEER_OFFERS = { burst: 6, perSecond: 0.5 };
 /** Steps of a peer's searches with further sockets, and its questions where others are: a dozen for a search that goes well. */
 const PEER_PUNCHES = { burst: 40, perSecond: 4 };
-
-/** Of the reflexive endpoints: one for each family of addresses is what routers have to give. */
-const MAX_MAPPED = MAX_REFLEXIVE / 2;
 
 /** Between failed peers that are tried again when our network changed: with 8 addresses and 5 rounds each, within the budget of all. */
 const RETRY_SPACING: Millis = 150;
@@ -50,19 +47,17 @@ export class PeerPaths {
   readonly tcpWays: TcpWays;
   readonly #counters: Counters;
   readonly #probes: ProbeExchange;
-  readonly #ownEndpoints: () => readonly Endpoint[];
-  readonly #mappedEndpoints: () => readonly Endpoint[];
   readonly #peers = new Map<PeerSlot, Peer>();
   readonly #slots: SlotTable;
   readonly #rendezvous: Rendezvous;
   readonly relays: PeerRelays;
-  readonly #observed = new ObservedEndpoints();
-  readonly #unasked = new Unasked();
+  readonly #place: OwnPlace;
+  readonly homes: KeptHomes;
+  readonly #recalls = new Recalls();
   readonly #hard: HardPaths;
   readonly #probeBudget = new ProbeBudget();
   /** Only of peers whose path has something to wait for: few of many. */
   readonly #wakes = new Map<PeerSlot, Millis>();
-  #hasMoved = false;
 
   constructor(options: {
     readonly random: Random;
@@ -79,22 +74,31 @@ export class PeerPaths {
     this.#counters = options.counters;
     this.#probes = options.probes;
     this.#slots = options.slots;
-    this.#ownEndpoints = options.ownEndpoints;
-    this.#mappedEndpoints = options.mappedEndpoints;
     this.#rendezvous = new Rendezvous(options.random);
+    const { ownEndpoints: own, mappedEndpoints: mapped } = options;
+    this.#place = new OwnPlace({ own, mapped, homes: () => this.#rendezvous.homes });
     this.relays = new PeerRelays({
       peers: this.#peers,
       rendezvous: this.#rendezvous,
       slotOf: (node) => this.#slots.slotOf(node),
-      isReachable: () => this.#unasked.isReachable,
-      mapping: (now) => this.#mapping(now),
+      isReachable: () => this.#place.isReachable,
+      mapping: (now) => this.#place.mapping(now),
       isByTcp: (node) => this.isByTcp(node),
       homesChanged: () => {
-        this.#hasMoved = true;
+        this.homes.replaced();
+        this.#place.homesChanged();
       },
       step: (slot, event, now) => this.step(slot, event, now),
       ping: (slot, to, asking) => this.ping(slot, to, asking),
       count: (what) => this.#counters.count(what),
+    });
+    this.homes = new KeptHomes({
+      random: options.random,
+      rendezvous: this.#rendezvous,
+      network: () => this.#place.network(),
+      keepalive: (relay, now) => this.#stepOf(relay, { type: "keepalive", every: this.#rendezvous.keepaliveOf(relay) }, now),
+      say: (slot, way, body, now) => this.#say(slot, way, body, now),
+      homesChanged: () => this.#place.homesChanged(),
     });
     this.tcpWays = new TcpWays(options.random, (node) => this.#rttOf(node));
     this.#hard = new HardPaths({
@@ -107,8 +111,8 @@ export class PeerPaths {
       ownNumber: () => this.ways.ownNumber,
       isUsable: options.isUsable,
       affords: (to, reason, now) => this.#affordsAt(to, reason, now),
-      ownMapping: (now) => this.#mapping(now),
-      ownPlaces: (now) => [...this.#reflexive(this.#ownEndpoints(), now), ...this.#ownEndpoints()],
+      ownMapping: (now) => this.#place.mapping(now),
+      ownPlaces: (now) => [...this.#place.reflexive(now), ...this.#place.own()],
       homes: () => this.#rendezvous.homes,
       send: (slot, to, bytes, { now, ttl }) => this.#sendBy(slot, [to], bytes, { now, ttl }),
       answered: (slot, candidate, rtt, now) => this.step(slot, { type: "answered", candidate, rtt }, now),
@@ -156,7 +160,8 @@ export class PeerPaths {
     this.#peers.delete(slot);
     this.#hard.pathChanged(slot, now);
     this.#wakes.delete(slot);
-    this.#observed.forget(peer.node);
+    this.#recalls.delete(slot);
+    this.#place.forget(peer.node);
     this.ways.delete(slot);
     return [...this.#tcpSteps(this.tcpWays.remove(peer.node), now), ...(peer.isRelay ? this.relays.pathChanged(peer.node, now) : [])];
   }
@@ -165,19 +170,24 @@ export class PeerPaths {
 
   /** Reflexive addresses: where peers saw us, without repetition. */
   observed(): readonly string[] {
-    return this.#observed.all();
+    return this.#place.observed();
   }
 
   /** A peer says where it saw us. */
   noteObserved(observer: NodeId, seen: Endpoint, now: Millis): readonly NodeEffect[] {
-    if (!this.#observed.note(observer, seen, now)) return [];
-    this.#hasMoved = true;
-    return this.#unasked.isReachable ? this.relays.tendHomes(now) : [];
+    const kept = this.homes.answered(observer, seen, now);
+    if (!this.#place.seen(observer, seen, now)) return kept;
+    return [...kept, ...(this.#place.isReachable ? this.relays.tendHomes(now) : [])];
   }
 
   /** A PING of ours was answered straight from there. */
   answeredFrom(endpoint: Endpoint, now: Millis): void {
     this.#probeBudget.answered(endpoint, now);
+  }
+
+  /** The peer asks to be called back there. What it asked before its goodbye may have been on the way. */
+  recall(slot: PeerSlot, way: Way, body: Extract<ProbeBody, { type: "recall" }>, now: Millis): void {
+    if (this.#peers.get(slot)?.path.state.name !== "stopped") this.#recalls.add(slot, way, body, now);
   }
 
   /** A control link leads there. */
@@ -187,43 +197,26 @@ export class PeerPaths {
 
   /** An authentic PING came straight from there, and nothing was sent back yet. */
   heardUnasked({ ip }: Endpoint, now: Millis): readonly NodeEffect[] {
-    if (!this.#unasked.heard(ip, now)) return [];
-    this.#hasMoved = true;
-    return this.relays.tendHomes(now);
+    return this.#place.heardUnasked(ip, now) ? this.relays.tendHomes(now) : [];
   }
 
   assumeReachable(): void {
-    this.#unasked.assume();
+    this.#place.assumeReachable();
   }
 
   /** What others should know of how to reach this node, beside its own addresses. */
   place(now: Millis): OuterPlace {
-    const reflexive = this.#reflexive(this.#ownEndpoints(), now);
-    return { reflexive, isReachable: this.#unasked.isReachable, homes: this.#rendezvous.homes };
-  }
-
-  /**
-   * Where a NAT lets others in. A router that maps knows its own port; but its word may be wrong or outdated, so that it takes no more
-   * than half of the room from what peers see, and such a place is knocked at as carefully as any NAT.
-   */
-  #reflexive(own: readonly Endpoint[], now: Millis): readonly Endpoint[] {
-    const mapped = this.#mappedEndpoints().slice(0, MAX_MAPPED);
-    const seen = this.#observed
-      .reflexive(own, now, this.#rendezvous.homes)
-      .filter((endpoint) => !mapped.some((one) => sameEndpoint(one, endpoint)));
-    return [...mapped, ...seen].slice(0, MAX_REFLEXIVE);
+    return { reflexive: this.#place.reflexive(now), isReachable: this.#place.isReachable, homes: this.homes.named };
   }
 
   surroundings(now: Millis): Surroundings {
     const homes = this.#rendezvous.homes.map((node) => ({ node, every: this.#rendezvous.keepaliveOf(node) }));
-    return { mapping: this.#mapping(now), sightings: this.#observed.sightings(now), isReachable: this.#unasked.isReachable, homes };
+    return { mapping: this.#place.mapping(now), sightings: this.#place.sightings(now), isReachable: this.#place.isReachable, homes };
   }
 
   /** Whether {@link place} may say something else than when this was asked last. */
   takeMoved(): boolean {
-    const hasMoved = this.#hasMoved;
-    this.#hasMoved = false;
-    return hasMoved;
+    return this.#place.takeMoved();
   }
 
   /** Whom this node can relay for. */
@@ -251,6 +244,7 @@ export class PeerPaths {
     if (peer !== undefined) {
       peer.isRelay = false;
       this.tcpWays.stopped(peer.node);
+      this.#recalls.delete(slot);
     }
     return [...this.step(slot, { type: "stopped" }, now), ...this.relays.tendHomes(now)];
   }
@@ -258,11 +252,9 @@ export class PeerPaths {
   /** Our own addresses or default routes changed. Homes are asked first, then paths in use, at last those that failed, one after the other. */
   networkChanged(now: Millis): readonly NodeEffect[] {
     this.tcpWays.networkChanged(now);
-    this.#observed.clear();
+    this.#place.networkChanged();
     this.#probeBudget.clear();
     this.#hard.networkChanged(now);
-    this.#unasked.moved(this.#ownEndpoints());
-    this.#hasMoved = true;
     const effects: NodeEffect[] = [];
     let retryAt = now;
     const homesFirst = [...this.#peers].sort(([, a], [, b]) => this.#rendezvous.rank(a.node) - this.#rendezvous.rank(b.node));
@@ -276,11 +268,12 @@ export class PeerPaths {
   timer(now: Millis): readonly NodeEffect[] {
     const effects: NodeEffect[] = [...this.#hard.timer(now)];
     for (const [slot, dueAt] of [...this.#wakes]) if (dueAt <= now) effects.push(...this.step(slot, { type: "timer" }, now));
+    for (const due of this.#recalls.takeDue(now)) effects.push(...this.#say(due.slot, due.way, due.body, now));
     return [...effects, ...this.#tcpSteps(this.tcpWays.due(now), now)];
   }
 
   wakeAt(): Millis | undefined {
-    return earliest(this.tcpWays.wakeAt(), this.#hard.wakeAt(), ...this.#wakes.values());
+    return earliest(this.tcpWays.wakeAt(), this.#hard.wakeAt(), this.#recalls.wakeAt(), ...this.#wakes.values());
   }
 
   // TCP
@@ -331,10 +324,6 @@ export class PeerPaths {
     return endpoints.flatMap((endpoint) => this.ping(slot, direct(endpoint), { purpose: "discover", now }));
   }
 
-  #mapping(now: Millis): Mapping {
-    return this.#observed.mapping(this.#ownEndpoints(), now);
-  }
-
   // Paths
 
   #stepOf(node: NodeId, event: PathEvent, now: Millis): readonly NodeEffect[] {
@@ -380,12 +369,12 @@ export class PeerPaths {
    * unasked goes the way that the other end goes, and is told at once.
    */
   isLedBy({ path }: Peer): boolean {
-    return this.#unasked.isReachable && !path.isReachable;
+    return this.#place.isReachable && !path.isReachable;
   }
 
   #leads({ isReachable, endpoints }: PeerPath): boolean {
     const hasChoice = endpoints.filter((endpoint) => !isTcpEndpoint(endpoint)).length > 1;
-    return hasChoice && isReachable && !this.#unasked.isReachable;
+    return hasChoice && isReachable && !this.#place.isReachable;
   }
 
   #perform(slot: PeerSlot, peer: Peer, effect: PathEffect, now: Millis): readonly NodeEffect[] {
@@ -425,7 +414,7 @@ export class PeerPaths {
 
   /** Straight to the engine, noting that we spoke to whoever is there. */
   send(way: Way, bytes: Uint8Array, now: Millis, ttl?: number): readonly NodeEffect[] {
-    this.#unasked.sent(way.endpoint.ip, now);
+    this.#place.sentTo(way.endpoint.ip, now);
     return [{ type: "send-datagram", way, bytes, ...(ttl !== undefined && { ttl }) }];
   }
 
@@ -470,17 +459,22 @@ export class PeerPaths {
     const peer = this.#peers.get(slot);
     peer?.candidates.asked(to, now);
     if (peer !== undefined && to.type === "direct" && !isTcpEndpoint(to.endpoint)) this.tcpWays.asked(peer.node, now);
-    return this.send(way, bytes, now, ttl);
+    const asked = purpose === "heartbeat" && peer !== undefined ? this.homes.asked(slot, peer.node, way, now) : [];
+    return [...this.send(way, bytes, now, ttl), ...asked];
+  }
+
+  #say(slot: PeerSlot, way: Way, body: Extract<ProbeBody, { type: "recall" | "recalled" }>, now: Millis): readonly NodeEffect[] {
+    const bytes = this.#probes.frame(slot, body);
+    return bytes === undefined ? [] : this.send(way, bytes, now);
   }
 
   /** Says where we may be found. */
   offer(slot: PeerSlot, { by, isAnswer }: Omit<Extract<PathEffect, { type: "offer" }>, "type">, now: Millis): readonly NodeEffect[] {
     const way = this.ways.wayOf(slot, by);
     if (way === undefined || !this.#affords(slot, now)) return [];
-    const all = this.#ownEndpoints();
-    const reflexive = this.#reflexive(all, now);
-    const own = all.slice(0, MAX_OFFERED - reflexive.length);
-    const bytes = this.#probes.frame(slot, { type: "offer", own, reflexive, isAnswer, mapping: this.#mapping(now) });
+    const reflexive = this.#place.reflexive(now);
+    const own = this.#place.own().slice(0, MAX_OFFERED - reflexive.length);
+    const bytes = this.#probes.frame(slot, { type: "offer", own, reflexive, isAnswer, mapping: this.#place.mapping(now) });
     return bytes === undefined ? [] : this.send(way, bytes, now);
   }
 

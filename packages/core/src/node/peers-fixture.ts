@@ -74,6 +74,14 @@ export class FarPeer {
     );
   }
 
+  recall(afterMillis: Millis): Uint8Array {
+    return this.#probes.frame(0, { type: "recall", token: new Uint8Array(8).fill(this.number), afterMillis }) ?? assert.fail();
+  }
+
+  recalled(token: Uint8Array): Uint8Array {
+    return this.#probes.frame(0, { type: "recalled", token }) ?? assert.fail();
+  }
+
   /** What it makes of a probe of ours that it sees come from `seen`. */
   receive(bytes: Uint8Array, seen: Endpoint = PUBLIC): ReturnType<ProbeExchange["receive"]> {
     return this.#probes.receive({ candidate: direct(seen), endpoint: seen }, bytes, { receivedAt: 0, now: 0 });
@@ -140,6 +148,8 @@ export class PeersWorld {
       const isForIt = way.relay === undefined && way.endpoint.ip === peer.endpoint.ip && ttl === undefined;
       if (!isForIt || datagramKind(bytes) !== "probe") return [];
       const outcome = peer.receive(bytes, seen);
+      // At once: it shall not be missing.
+      if (outcome.type === "recall") return this.receive({ endpoint: peer.endpoint }, peer.recalled(outcome.token));
       return outcome.type === "ping" ? this.receive({ endpoint: peer.endpoint }, outcome.pong) : [];
     });
   }

@@ -4,7 +4,7 @@ import { isPrivate, isUnicast } from "../address/ip.ts";
 import type { SocketId } from "../address/way.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type NodeId, nodeKey } from "../ids/node-id.ts";
-import { type Candidate, direct, isDirectByUdp, isTcpEndpoint, isUsableCandidate, sameCandidate } from "../path/candidate.ts";
+import { type Candidate, direct, isDirectByUdp, isTcpEndpoint, isUsableCandidate } from "../path/candidate.ts";
 import type { PathEvent } from "../path/path-state.ts";
 import { type BootId, ProbeExchange, type ProbeOutcome } from "../path/probe-exchange.ts";
 import { MAX_PEERS, type NodeException, type PeerSlot, type RelayMember } from "../ports/datapath.ts";
@@ -14,11 +14,12 @@ import type { Millis } from "../time/millis.ts";
 import { earliest } from "../time/wake.ts";
 import { datagramKind } from "../wire/datagram-kind.ts";
 import type { Counters } from "./counters.ts";
+import { isLostAt, repeatAfterProof } from "./handshake-repeat.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { PeerStamps } from "./node-event.ts";
 import { type KnownPeer, type OuterPlace, type Peer, type Pong, type PublishedPlace, type Surroundings, unansweredAt } from "./peer.ts";
 import { PeerPaths } from "./peer-paths.ts";
-import { isUnheardInTunnel, pathOf, provenOf } from "./peer-state.ts";
+import { isUnheardInTunnel, pathOf } from "./peer-state.ts";
 import { SlotTable } from "./slot-table.ts";
 import type { TcpWay } from "./tcp-ways.ts";
 
@@ -40,9 +41,6 @@ export interface PeersOptions {
   /** Makes this ceiling of handshake stamps durable, then calls {@link Peers.stampsReserved}. */
   readonly onReserve: (until: Millis) => readonly NodeEffect[];
 }
-
-/** A handshake message takes a busy node longer to answer than a PING. */
-const ANSWERED_WITHIN: Millis = 50;
 
 /**
  * All peers of a node as the data plane sees them: WireGuard sessions, probes, paths and relays. What the engine cannot decide comes
@@ -313,6 +311,11 @@ export class Peers {
         if (outcome.type === "punch") return this.#paths.hard.said(outcome.slot, outcome.step, outcome.ports, now);
         if (outcome.type === "locate") return this.#paths.hard.locate(outcome.slot, candidate, outcome.number, now);
         return this.#paths.hard.located(peer.node, outcome, now);
+      case "recall":
+        this.#paths.recall(outcome.slot, from, outcome, now);
+        return [];
+      case "recalled":
+        return this.#paths.homes.recalled(peer.node, outcome.token, now);
       case "offer": {
         if (this.#isFromBeforeGoodbye(peer, outcome.boot)) return [];
         if (!outcome.isAnswer && !peer.offerBudget.take(now)) {
@@ -343,12 +346,17 @@ export class Peers {
     if (ofSearch !== undefined) return [...reached, ...answer, ...ofSearch];
     // Our own question goes out first: whoever gets the answer may send at once by us as a relay, and we must have heard it by then.
     const leads = purpose === "heartbeat" && this.#paths.isLedBy(peer);
-    const heard = this.#isFromBeforeGoodbye(peer, boot) ? [] : this.#paths.step(slot, { type: "heard", from: candidate, leads }, now);
+    const heard = this.#isFromBeforeGoodbye(peer, boot)
+      ? []
+      : this.#paths.step(slot, { type: "heard", from: candidate, leads, isKeepalive: purpose === "heartbeat" }, now);
     const dropped = purpose === "unheard" ? this.#paths.relays.toldUnheard(slot, now) : [];
     const isAsked = heard.some(({ type }) => type === "send-datagram");
     const ask =
       peer.boot === undefined || peer.boot === boot || isAsked ? [] : this.#paths.ping(slot, candidate, { purpose: "triggered", now });
-    return [...reached, ...heard, ...dropped, ...answer, ...ask];
+    const isAsking = purpose === "triggered" && candidate.type === "direct";
+    const lost = isAsking ? [...this.#paths.peers()].filter(([, other]) => isLostAt(peer.node, other, now)) : [];
+    const repeated = lost.flatMap(([other]) => this.#repeatHandshake(other, now, now));
+    return [...reached, ...heard, ...dropped, ...answer, ...ask, ...repeated];
   }
 
   #ponged(peer: Peer, { slot, boot, rtt, observed }: Outcome<"pong">, candidate: Candidate, now: Millis): readonly NodeEffect[] {
@@ -365,7 +373,7 @@ export class Peers {
         ? this.#paths.noteObserved(node, observed, now)
         : []),
       ...this.#paths.step(slot, { type: "answered", candidate, rtt }, now),
-      ...this.#repeatHandshake(slot, peer, now),
+      ...this.#repeatHandshake(slot, repeatAfterProof(peer, now), now),
       ...(isRestarted ? this.#replaceLost(slot, now) : []),
       ...this.#options.onPong({ node, candidate, rtt }),
     ];
@@ -396,16 +404,9 @@ export class Peers {
     return this.#sessions.view(slot)?.established === true ? this.#session({ type: "session-lost", slot }, now) : [];
   }
 
-  /**
-   * A way works that an initiation may have been lost on before, or did not take. It is repeated at once where it went only to places that
-   * nothing was known of, else when an answer would have come: a new one makes the answer to the last worthless. WireGuard alone would wait 5 s.
-   */
-  #repeatHandshake(slot: PeerSlot, { path, handshake }: Peer, now: Millis): readonly NodeEffect[] {
-    const proven = provenOf(path);
-    if (proven === undefined) return [];
-    const mayHaveCome = handshake.by.some((candidate) => candidate.type === "relay" || sameCandidate(candidate, proven.candidate));
-    const repeatAt = mayHaveCome ? handshake.sentAt + 2 * proven.rtt + ANSWERED_WITHIN : now;
-    return this.#session({ type: "path-proven", slot, repeatAt }, now);
+  /** What was lost, or may have been, is sent again in time. */
+  #repeatHandshake(slot: PeerSlot, repeatAt: Millis | undefined, now: Millis): readonly NodeEffect[] {
+    return repeatAt === undefined ? [] : this.#session({ type: "path-proven", slot, repeatAt }, now);
   }
 
   #add(node: NodeId, now: Millis): readonly NodeEffect[] {

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import type { NodeId } from "../ids/node-id.ts";
 import { idOf } from "../membership/sample-network-fixture.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
-import { HOME_KEEPALIVE, type RelayOffer, STANDBY_KEEPALIVE } from "./home-relays.ts";
+import { type RelayOffer, STANDBY_KEEPALIVE } from "./home-relays.ts";
+import { KEEPALIVES } from "./nat-lifetime.ts";
 import { Rendezvous } from "./rendezvous.ts";
 
 const [a, b, c, d] = [idOf("a"), idOf("b"), idOf("c"), idOf("d")];
@@ -20,7 +21,7 @@ test("the home in use is asked every 20 to 26 s, the standby every 100 to 110 s,
     const rendezvous = new Rendezvous(new SeededRandom(seed));
     assert.deepEqual(rendezvous.choose(up(a, b, c)), { changed: [a, b], wanted: [] });
     assert.deepEqual(rendezvous.homes, [a, b]);
-    assert.ok(isWithin(rendezvous.keepaliveOf(a), HOME_KEEPALIVE), `${rendezvous.keepaliveOf(a)}`);
+    assert.ok(isWithin(rendezvous.keepaliveOf(a), KEEPALIVES[0]), `${rendezvous.keepaliveOf(a)}`);
     assert.ok(isWithin(rendezvous.keepaliveOf(b), STANDBY_KEEPALIVE), `${rendezvous.keepaliveOf(b)}`);
     assert.equal(rendezvous.keepaliveOf(c), undefined);
     drawn.add(rendezvous.keepaliveOf(a));
@@ -43,7 +44,7 @@ test("a home that is down is replaced, its standby is asked as a home from then 
   assert.deepEqual(new Set(changed), new Set([a, b, c]));
   assert.deepEqual(rendezvous.homes, [b, c]);
   assert.equal(rendezvous.keepaliveOf(a), undefined);
-  assert.ok(isWithin(rendezvous.keepaliveOf(b), HOME_KEEPALIVE));
+  assert.ok(isWithin(rendezvous.keepaliveOf(b), KEEPALIVES[0]));
   assert.ok(isWithin(rendezvous.keepaliveOf(c), STANDBY_KEEPALIVE));
 });
 
@@ -75,4 +76,21 @@ test("homes are ranked before all others", () => {
     [a, b, c].sort((one, other) => rendezvous.rank(one) - rendezvous.rank(other)),
     [b, a, c],
   );
+});
+
+test("the home in use is asked more often when the NAT forgets sooner; the standby is not", () => {
+  const rendezvous = new Rendezvous(new SeededRandom(1));
+  rendezvous.choose(up(a, b));
+  const standby = rendezvous.keepaliveOf(b);
+  const [, short, shortest] = KEEPALIVES;
+  assert.ok(short !== undefined && shortest !== undefined);
+  assert.deepEqual(rendezvous.keep([short, STANDBY_KEEPALIVE]), [a]);
+  assert.deepEqual(rendezvous.keep([short, STANDBY_KEEPALIVE]), []);
+  assert.ok(isWithin(rendezvous.keepaliveOf(a), short));
+  assert.equal(rendezvous.keepaliveOf(b), standby);
+  rendezvous.choose([{ node: a, rtt: undefined }, ...up(b)]);
+  assert.ok(isWithin(rendezvous.keepaliveOf(b), short), "now it is the one in use");
+  rendezvous.keep([shortest, STANDBY_KEEPALIVE]);
+  rendezvous.used(1, [b]);
+  assert.ok(isWithin(rendezvous.keepaliveOf(b), shortest), "no less often because packets go by it");
 });

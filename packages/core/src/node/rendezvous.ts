@@ -4,7 +4,8 @@ import type { NodeId } from "../ids/node-id.ts";
 import type { PeerSlot } from "../ports/datapath.ts";
 import { MAX_HOMES } from "../records/endpoint-record.ts";
 import { type Millis, seconds } from "../time/millis.ts";
-import { chooseHomes, HOME_KEEPALIVE, type RelayOffer, STANDBY_KEEPALIVE } from "./home-relays.ts";
+import { chooseHomes, type RelayOffer, STANDBY_KEEPALIVE } from "./home-relays.ts";
+import { KEEPALIVES, type Range } from "./nat-lifetime.ts";
 
 /** A relay that packets go by hears from us this often: it must know where we are, and we whether it is there. */
 const IN_USE_KEEPALIVE: Millis = seconds(10);
@@ -15,6 +16,8 @@ export class Rendezvous {
   #homes: readonly NodeId[] = [];
   /** Drawn anew whenever a home is chosen, so that a relay's clients do not all speak at once. */
   readonly #intervals = new Map<NodeId, Millis>();
+  /** Of the home in use, and of the standby. */
+  #ranges: readonly Range[] = [KEEPALIVES[0], STANDBY_KEEPALIVE];
   readonly #usedBy = new Map<PeerSlot, readonly NodeId[]>();
 
   constructor(random: Random) {
@@ -45,10 +48,18 @@ export class Rendezvous {
     this.#homes = homes;
     for (const node of changed) this.#intervals.delete(node);
     for (const [rank, node] of homes.entries()) {
-      const { min, max } = rank === 0 ? HOME_KEEPALIVE : STANDBY_KEEPALIVE;
-      if (!this.#intervals.has(node)) this.#intervals.set(node, min + randomBelow(this.#random, max - min));
+      if (!this.#intervals.has(node)) this.#draw(node, rank);
     }
     return { changed, wanted };
+  }
+
+  /** The home in use and the standby shall hear from us so often from now on. Returns those whose keepalive is another one now. */
+  keep(ranges: readonly Range[]): readonly NodeId[] {
+    const before = this.#ranges;
+    this.#ranges = ranges;
+    const changed = this.#homes.filter((_, rank) => ranges[rank] !== before[rank]);
+    for (const node of changed) this.#draw(node, this.rank(node));
+    return changed;
   }
 
   /** The peer's packets go by these relays. Returns those whose keepalive is another one now. */
@@ -63,7 +74,20 @@ export class Rendezvous {
 
   /** How often this member should hear from us; undefined: it need not. */
   keepaliveOf(relay: NodeId): Millis | undefined {
-    for (const relays of this.#usedBy.values()) if (relays.includes(relay)) return IN_USE_KEEPALIVE;
-    return this.#intervals.get(relay);
+    const interval = this.#intervals.get(relay);
+    for (const relays of this.#usedBy.values()) if (relays.includes(relay)) return Math.min(IN_USE_KEEPALIVE, interval ?? IN_USE_KEEPALIVE);
+    return interval;
+  }
+
+  /** The home in use hears from us this often, and by nothing else; undefined: there is none, or packets go by it. */
+  get quietKeepalive(): Millis | undefined {
+    const home = this.#homes[0];
+    const isUsed = [...this.#usedBy.values()].some((relays) => home !== undefined && relays.includes(home));
+    return home === undefined || isUsed ? undefined : this.#intervals.get(home);
+  }
+
+  #draw(node: NodeId, rank: number): void {
+    const { min, max } = this.#ranges[rank] ?? STANDBY_KEEPALIVE;
+    this.#intervals.set(node, min + randomBelow(this.#random, max - min));
   }
 }

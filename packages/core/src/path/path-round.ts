@@ -20,6 +20,9 @@ export function nextOfRound(
   now: Millis,
 ): { readonly round: Round | undefined; readonly effects: readonly PathEffect[] } {
   const isOver = now >= roundEndsAt(round);
+  if (round.kind === "asking" && round.asked !== undefined && !isOver)
+    return { round: { ...round, step: stepAfter(round.kind, round.sinceAt, now) }, effects: [ping(round.asked, "triggered")] };
+  if (round.kind === "asking") return begin(peer, 0, now);
   if (isOver && round.kind === "opening") return { round: punching(now), effects: [...pingEndpoints(peer), ...offerByFirst(peer)] };
   if (isOver) return { round: undefined, effects: [] };
   const effects = round.kind === "opening" ? pingEndpoints(peer, OPENING_TTL) : pingEndpoints(peer);

@@ -51,11 +51,13 @@ export const BETTER_RATIO = 0.9;
 export const OPENING_TTL = 4;
 
 /**
- * One search for a path that is straight. `glancing`: nobody waits for it. `knocking`: to endpoints that need no help of the peer. `opening`: PINGs that reach only
+ * One search for a path that is straight. `asking`: the one place from which the peer keeps a way to us open. `glancing`: nobody waits for it. `knocking`: to endpoints that need no help of the peer. `opening`: PINGs that reach only
  * our own NAT, and an offer by a relay. `punching`: both ends send, because the peer has answered or made an offer, or in case it got ours.
  */
 export interface Round {
-  readonly kind: "glancing" | "knocking" | "opening" | "punching";
+  readonly kind: "asking" | "glancing" | "knocking" | "opening" | "punching";
+  /** The place that is asked, of `asking`. */
+  readonly asked?: Candidate;
   readonly sinceAt: Millis;
   /** Next line of its schedule. */
   readonly step: number;
@@ -63,11 +65,14 @@ export interface Round {
 
 /** PINGs to all candidates, counted from the beginning of the round. */
 const SCHEDULES: Readonly<Record<Round["kind"], readonly Millis[]>> = {
+  asking: [0, 100, 300, 700],
   glancing: [0, 700],
   knocking: [0, 100, 300, 700, 1_500],
   opening: [0, 20, 50],
   punching: [0, 20, 50, 100, 200, 300, 500, 800, 1_500],
 };
+/** Who keeps a way open answers there within a round trip. */
+const ASKING_FOR: Millis = seconds(1);
 /** After this long without an answer to the offer the peer is taken to have it. */
 const OPENING_FOR: Millis = 400;
 
@@ -199,6 +204,8 @@ export type PathEvent =
       readonly from: Candidate;
       /** It goes this way, and of ways that are as good we take the one that it takes. */
       readonly leads?: boolean;
+      /** It only keeps this way open: nothing else needs to be found. */
+      readonly isKeepalive?: boolean;
     }
   /** The peer looks for a straight path and says where it may be found. */
   | {
@@ -280,7 +287,8 @@ export function roundWakeAt(round: Round): Millis {
 }
 
 export function roundEndsAt({ kind, sinceAt }: Round): Millis {
-  return sinceAt + (kind === "opening" ? OPENING_FOR : ROUND_FOR);
+  const lasts = { asking: ASKING_FOR, opening: OPENING_FOR, glancing: ROUND_FOR, knocking: ROUND_FOR, punching: ROUND_FOR };
+  return sinceAt + lasts[kind];
 }
 
 function stepAt(kind: Round["kind"], { sinceAt, step }: { readonly sinceAt: Millis; readonly step: number }): Millis | undefined {

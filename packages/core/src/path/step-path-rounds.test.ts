@@ -322,6 +322,33 @@ describe("what packets try before anything is proven", () => {
     assert.deepEqual(run.take(), ["31000 use 1, by r", "49000 use by r"]);
   });
 
+  test("a keepalive from elsewhere is asked there and nowhere else; a whole round follows when that is in vain", () => {
+    const moved = (): PathRun => {
+      const run = new PathRun({ ...one, state: asleep(direct1.path) });
+      run.step({ type: "heard", from: Z, isKeepalive: true }, T);
+      return run;
+    };
+    const answered = moved();
+    answered.step({ type: "answered", candidate: Z, rtt: 20 }, T + 20);
+    assert.deepEqual(answered.take(), ["0 triggered 3", "20 use 3"]);
+
+    const inVain = moved();
+    inVain.until(T + 999);
+    assert.deepEqual(inVain.take(), ["0 triggered 3", "100 triggered 3", "300 triggered 3", "700 triggered 3"]);
+    inVain.until(T + 1_000);
+    assert.deepEqual(inVain.take(), ["1000 discover 1 ttl 4", "1000 discover 3 ttl 4", "1000 offer by r", "1000 discover by r"]);
+  });
+
+  test("who is wanted while a keepalive of its own is asked is looked for everywhere at once", () => {
+    const run = new PathRun({ ...one, state: asleep(direct1.path) });
+    run.step({ type: "heard", from: Z, isKeepalive: true }, T);
+    run.take();
+    run.step({ type: "relays", relays: [R, S], isRelayable: true }, T + 5);
+    assert.deepEqual(run.take(), [], "relays that come change nothing");
+    run.step({ type: "wanted" }, T + 10);
+    assert.equal(run.take()[0], "10 use by r");
+  });
+
   test("whose home relay we are stays where it was heard last: what others send it by us has no other way", () => {
     const run = new PathRun({ ...one, isKept: true, state: asleep(direct1.path) });
     run.until(T + 3_600_000);

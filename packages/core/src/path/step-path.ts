@@ -71,7 +71,7 @@ function still(peer: PeerPath): PathStep {
 
 function wanted(peer: PeerPath, now: Millis): PathStep {
   const { state } = peer;
-  if (state.name === "probing" && state.round.kind === "glancing") return probe(peer, now);
+  if (state.name === "probing" && (state.round.kind === "glancing" || state.round.kind === "asking")) return probe(peer, now);
   if (state.name === "dormant") return probe(peer, now);
   if (state.name === "failed" && now >= state.triedAt + (RETRY_INTERVALS[0] ?? 0)) return probe(peer, now);
   // Packets may wait for a session, and its handshake get no answer: as if they had been sent.
@@ -94,7 +94,8 @@ function onTimer(peer: PeerPath, now: Millis): PathStep {
       return still(peer);
     case "probing": {
       const { round, effects } = nextOfRound(peer, state.round, now);
-      if (round !== undefined) return { peer: { ...peer, state: { ...state, round } }, effects: [...effects, ...pingRelays(peer)] };
+      const byRelays = round?.kind === "asking" ? [] : pingRelays(peer);
+      if (round !== undefined) return { peer: { ...peer, state: { ...state, round } }, effects: [...effects, ...byRelays] };
       return still({ ...peer, state: failed(state.failedAt ?? state.round.sinceAt, now, state.failures + 1) });
     }
     case "relayed":
@@ -271,7 +272,7 @@ function searchOf(peer: PeerPath, now: Millis): { readonly search: Search; reado
 }
 
 /** What comes from a new address moves nothing by itself: the address must answer first, or anyone who copies a packet could. */
-function heard(peer: PeerPath, { from, leads }: Extract<PathEvent, { type: "heard" }>, now: Millis): PathStep {
+function heard(peer: PeerPath, { from, leads, isKeepalive }: Extract<PathEvent, { type: "heard" }>, now: Millis): PathStep {
   const { state } = peer;
   if (inUse(state) && sameCandidate(state.path.candidate, from)) return still({ ...peer, state: fresh(state, now) });
   if (state.name === "dormant" && sameCandidate(state.last?.candidate, from))
@@ -282,6 +283,7 @@ function heard(peer: PeerPath, { from, leads }: Extract<PathEvent, { type: "hear
     case "dormant":
     case "failed":
     case "stopped": {
+      if (isKeepalive === true && from.type === "direct") return askThere(knowing, from, now);
       // From there our PING is expected, whatever has to be opened first elsewhere.
       const probing = probe(knowing, now);
       const isOpening = probing.peer.state.name === "probing" && probing.peer.state.round.kind === "opening";
@@ -310,6 +312,14 @@ function heard(peer: PeerPath, { from, leads }: Extract<PathEvent, { type: "hear
         : { peer: contested.peer, effects: [...contested.effects, triggered] };
     }
   }
+}
+
+/** It was seen elsewhere before: there it is asked, and everywhere only if that is in vain. */
+function askThere(peer: PeerPath, from: Candidate, now: Millis): PathStep {
+  const { peer: probing } = probe(peer, now);
+  if (probing.state.name !== "probing") return still(peer);
+  const round: Round = { kind: "asking", sinceAt: now, step: 1, asked: from };
+  return { peer: { ...probing, state: { ...probing.state, round, tentative: [] } }, effects: [ping(from, "triggered")] };
 }
 
 /** The peer's PINGs come through: nothing is to be opened first any more. */
@@ -423,7 +433,7 @@ function withRelays(peer: PeerPath, relays: readonly NodeId[], now: Millis): Pat
     case "failed":
       return added.length > 0 ? probe(next, now) : still(next);
     case "probing": {
-      if (added.length === 0) return still(next);
+      if (added.length === 0 || state.round.kind === "asking") return still(next);
       const pings = added.map((relay) => ping(relay, "discover"));
       if (peer.relays.length > 0) return { peer: next, effects: pings };
       // The first one: now there is a way for what waits, and the peer can be asked to help.

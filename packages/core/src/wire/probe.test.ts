@@ -12,6 +12,7 @@ import {
   encodeProbeBody,
   encodeProbeHeader,
   MAX_OFFERED,
+  MAX_RECALL_AFTER,
   NO_BOOT,
   PROBE_BODY_BYTES,
   PROBE_HEADER_BYTES,
@@ -37,8 +38,20 @@ const bodies: readonly ProbeBody[] = [
   { type: "located", number: 1, ip: "192.0.2.9" as Ip },
   { type: "pong", transaction: fill(8, 2), observed: { ip: "192.0.2.1" as Ip, port: 65_535 }, delayMicros: 0xffff_ffff },
   { type: "pong", transaction: fill(8, 3), observed: { ip: "2001:db8::1" as Ip, port: 1 }, delayMicros: 0 },
+  { type: "recall", token: fill(8, 4), afterMillis: 0 },
+  { type: "recall", token: fill(8, 5), afterMillis: MAX_RECALL_AFTER },
+  { type: "recalled", token: fill(8, 6) },
 ];
-const FIELD_BYTES: Readonly<Record<ProbeBody["type"], number>> = { ping: 10, pong: 31, offer: 0, punch: 24, locate: 3, located: 19 };
+const FIELD_BYTES: Readonly<Record<ProbeBody["type"], number>> = {
+  ping: 10,
+  pong: 31,
+  offer: 0,
+  punch: 24,
+  locate: 3,
+  located: 19,
+  recall: 13,
+  recalled: 9,
+};
 const OFFER_BYTES = 256;
 const ALL_ENDPOINTS = Array.from({ length: MAX_OFFERED }, (_, i) => endpoint(i + 1));
 const offers: readonly ProbeBody[] = [
@@ -185,7 +198,7 @@ test("a PONG that names port 0 is refused: it would stand in our own record", ()
 });
 
 test("other types and purposes are refused", () => {
-  for (const type of [0, 7, 255])
+  for (const type of [0, 9, 255])
     assert.deepEqual(decodeProbeBody(fill(PROBE_BODY_BYTES, 0).fill(type, 0, 1)), { ok: false, fault: "unknown-kind" });
   for (const purpose of [6, 255])
     assert.deepEqual(decodeProbeBody(fill(PROBE_BODY_BYTES, 0).fill(1, 0, 1).fill(purpose, 9, 10)), { ok: false, fault: "out-of-range" });
@@ -204,4 +217,9 @@ test("seed 2: 20,000 random bodies either fail or encode back to themselves", ()
     assert.deepEqual(encodeProbeBody(body.value), bytes, `run ${run}`);
   }
   assert.ok(taken > 3_000, `${taken} taken`);
+});
+
+test("a recall for later than anybody remembers is refused", () => {
+  const body = encodeProbeBody({ type: "recall", token: fill(8, 1), afterMillis: MAX_RECALL_AFTER + 1 });
+  assert.deepEqual(decodeProbeBody(body), { ok: false, fault: "out-of-range" });
 });

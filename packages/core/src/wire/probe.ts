@@ -4,6 +4,7 @@ import { ByteReader } from "../bytes/byte-reader.ts";
 import { ByteWriter } from "../bytes/byte-writer.ts";
 import { concatBytes } from "../bytes/bytes.ts";
 import type { Decoded } from "../bytes/decoded.ts";
+import type { Millis } from "../time/millis.ts";
 import { MAX_OWN_DATAGRAM_BYTES, PROBE_MAGIC } from "./datagram-kind.ts";
 
 //  0       4     5            8          16          24            32            32+b      48+b
@@ -59,7 +60,13 @@ export type ProbeBody =
   | { readonly type: "punch"; readonly step: PunchStep; readonly ports?: PortPlan }
   /** Where is the member with this number? */
   | { readonly type: "locate"; readonly number: number }
-  | { readonly type: "located"; readonly number: number; readonly ip: Ip };
+  | { readonly type: "located"; readonly number: number; readonly ip: Ip }
+  /** Send this token back, where this came from, after so long; of several the last counts. */
+  | { readonly type: "recall"; readonly token: Uint8Array; readonly afterMillis: number }
+  | { readonly type: "recalled"; readonly token: Uint8Array };
+
+/** Nobody has to remember a recall for longer. */
+export const MAX_RECALL_AFTER: Millis = 60_000;
 
 /** 8 zero bytes. */
 export const NO_BOOT: Uint8Array = new Uint8Array(8);
@@ -155,6 +162,12 @@ export function encodeProbeBody(body: ProbeBody): Uint8Array {
     case "located":
       writer.u8(6).u16(body.number).bytes(ipBytes16(body.ip));
       break;
+    case "recall":
+      writer.u8(7).bytes(body.token).u32(body.afterMillis);
+      break;
+    case "recalled":
+      writer.u8(8).bytes(body.token);
+      break;
   }
   const bytes = writer.finish();
   return concatBytes(bytes, new Uint8Array((body.type === "offer" ? OFFER_BODY_BYTES : PROBE_BODY_BYTES) - bytes.length));
@@ -213,6 +226,13 @@ function readBody(reader: ByteReader, length: number): ProbeBody | "out-of-range
       return { type: "locate", number: reader.u16() };
     case 6:
       return { type: "located", number: reader.u16(), ip: ipFromBytes(reader.bytes(16)) };
+    case 7: {
+      const token = reader.bytes(8);
+      const afterMillis = reader.u32();
+      return afterMillis > MAX_RECALL_AFTER ? "out-of-range" : { type: "recall", token, afterMillis };
+    }
+    case 8:
+      return { type: "recalled", token: reader.bytes(8) };
     default:
       return "unknown-kind";
   }

@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Endpoint } from "../address/endpoint.ts";
+import type { Ip } from "../address/ip.ts";
+import { idOf } from "../membership/sample-network-fixture.ts";
+import { SeededRandom } from "../testing/seeded-random.ts";
+import { KeptHomes } from "./kept-homes.ts";
+import { Rendezvous } from "./rendezvous.ts";
+
+const [used, standby, stranger] = [idOf("a"), idOf("b"), idOf("c")];
+const at = (port: number): Endpoint => ({ ip: "198.51.100.1" as Ip, port });
+
+class World {
+  network = "home";
+  changes = 0;
+  readonly rendezvous = new Rendezvous(new SeededRandom(1));
+  readonly homes = new KeptHomes({
+    random: new SeededRandom(1),
+    rendezvous: this.rendezvous,
+    network: () => this.network,
+    keepalive: () => [],
+    say: () => [],
+    homesChanged: () => this.changes++,
+  });
+
+  constructor() {
+    this.rendezvous.choose([
+      { node: used, rtt: 10 },
+      { node: standby, rtt: 11 },
+    ]);
+  }
+
+  every(): readonly number[] {
+    return [used, standby].map((home) => Math.round((this.rendezvous.keepaliveOf(home) ?? 0) / 1_000));
+  }
+}
+
+test("a standby that sees another port twice in a row is not named any more, and asked half as often", () => {
+  const world = new World();
+  const [of, before = 0] = world.every();
+  for (const [n, port] of [1_000, 2_000].entries()) world.homes.answered(standby, at(port), n);
+  assert.deepEqual(world.homes.named, [used, standby], "a NAT may start anew");
+  world.homes.answered(standby, at(3_000), 3);
+  assert.deepEqual(world.homes.named, [used]);
+  assert.equal(world.changes, 1);
+  const [same, after = 0] = world.every();
+  assert.equal(same, of);
+  assert.ok(before <= 110 && after >= 200, `${before} and ${after} s`);
+  world.homes.answered(standby, at(3_000), 4);
+  assert.deepEqual(world.homes.named, [used, standby], "the NAT remembers for so long now");
+});
+
+test("what others see, or a home by another address, tells nothing of the NAT; another network is another one", () => {
+  const world = new World();
+  for (let port = 1_000; port < 1_009; port++) world.homes.answered(stranger, at(port), port);
+  for (let n = 1; n < 9; n++) world.homes.answered(standby, { ip: `198.51.100.${n}` as Ip, port: n }, n);
+  assert.deepEqual(world.homes.named, [used, standby]);
+  for (const port of [1, 2, 3]) world.homes.answered(standby, at(port), port);
+  assert.deepEqual(world.homes.named, [used]);
+  world.network = "office";
+  world.homes.asked(0, used, { endpoint: at(4_000) }, 10);
+  assert.deepEqual(world.homes.named, [used, standby]);
+});
