@@ -19,7 +19,7 @@ const CORE_ROWS: readonly { readonly rooms: readonly string[]; readonly peers?: 
   { rooms: ["crypto", "ids", "address"] },
   { rooms: ["wire", "records", "config"] },
   { rooms: ["membership", "path", "session"], peers: true },
-  { rooms: ["routing"] },
+  { rooms: ["routing", "punch"], peers: true },
   { rooms: ["engine"] },
   { rooms: ["api"] },
   { rooms: ["node"] },
@@ -28,8 +28,8 @@ const CORE_ROWS: readonly { readonly rooms: readonly string[]; readonly peers?: 
 
 /** A port says what core wants done in words of these only; what the shell is told (a forwarding table, a route) is defined there. */
 const PORT_WORDS = ["time", "bytes", "ids", "address", "records"];
-/** These speak of ports: routing compiles the forwarding table, engine is one, node emits effects, testing plays the shell. */
-const SPEAKS_OF_PORTS: ReadonlySet<string> = new Set(["routing", "engine", "api", "node", "testing"]);
+/** These speak of ports: punch names sockets of peers, routing compiles the forwarding table, engine is one, node emits effects, testing plays the shell. */
+const SPEAKS_OF_PORTS: ReadonlySet<string> = new Set(["punch", "routing", "engine", "api", "node", "testing"]);
 
 const AGENT_DOORS = [
   "@mesh/core/api",

@@ -10,7 +10,7 @@ const QUALITY: LinkQuality = { latency: 10, jitter: 1, loss: 0, duplication: 0 }
 const LOSSY: LinkQuality = { ...QUALITY, loss: 0.05 };
 /** Of both ends together. */
 const MOST_PROBES = { easy: 200, hard: 2_400 };
-/** Ports in a row are told; by chance 99.8 % are met by then (node/port-plan.ts). */
+/** Ports in a row are told; by chance 99.8 % are met by then (punch/port-plan.ts). */
 const SEQUENCE_WITHIN = 1_500;
 const RANGE_WITHIN = 12_000;
 

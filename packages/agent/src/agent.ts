@@ -52,7 +52,7 @@ import { LastingWrites } from "./store/lasting-writes.ts";
 import { type NodeDocuments, readNodeDocuments } from "./store/node-documents.ts";
 import { discardMembership, discardStateDirectory, stateDirectoryExists } from "./store/state-directory.ts";
 import { openStore } from "./store/store.ts";
-import { openTcpWays, type TcpWays } from "./tcp-way/tcp-ways.ts";
+import { openTcpTransport, type TcpTransport } from "./tcp-way/tcp-transport.ts";
 
 export interface AgentOptions {
   readonly order: LaunchOrder;
@@ -124,7 +124,7 @@ interface Running {
   readonly host: GuestNetwork;
   readonly writes: LastingWrites;
   readonly mapper: PortMapper | undefined;
-  readonly tcpWays: TcpWays;
+  readonly tcpTransport: TcpTransport;
 }
 
 class Agent {
@@ -201,9 +201,15 @@ class Agent {
     shutdown.add("port mapper", () => mapper?.close());
     const view = await host.observe(tunName);
     const port = order.tcpRelay ?? before?.snapshot.tcpRelay ?? 0;
-    const tcpWays = await openTcpWays({ port, enginePort: udpPort, clock, log: log.child({ part: "tcp" }), signal: shutdown.signal });
-    shutdown.add("tcp ways", () => tcpWays.close());
-    const documents = before ?? (await this.#becomeMember(view, udpPort, tcpWays));
+    const tcpTransport = await openTcpTransport({
+      port,
+      enginePort: udpPort,
+      clock,
+      log: log.child({ part: "tcp" }),
+      signal: shutdown.signal,
+    });
+    shutdown.add("tcp ways", () => tcpTransport.close());
+    const documents = before ?? (await this.#becomeMember(view, udpPort, tcpTransport));
 
     const node = new MeshNode({
       crypto,
@@ -246,8 +252,8 @@ class Agent {
       busyResponse: encodeJoinResponse({ outcome: "refused", reason: "busy" }),
     });
     shutdown.add("control", () => control.close());
-    this.#running = { node, driver, data, control, host, writes, mapper, tcpWays };
-    tcpWays.start(control.port, listen, (event) => driver.dispatch(event));
+    this.#running = { node, driver, data, control, host, writes, mapper, tcpTransport };
+    tcpTransport.start(control.port, listen, (event) => driver.dispatch(event));
     shutdown.add("node", async () => {
       driver.dispatch({ type: "stopping", isWanted: !shutdown.hasFailed });
       // A goodbye waits for a write that may never come.
@@ -275,7 +281,7 @@ class Agent {
         // After it: a host without addresses tells nothing, and that a mapping went with them is no news of its own.
         mapper?.hostChanged(changed);
         control.networkChanged();
-        tcpWays.networkChanged();
+        tcpTransport.networkChanged();
       }),
     );
     await this.#linkApplied;
@@ -302,7 +308,7 @@ class Agent {
     throw new MeshError("state/exists", `This host is a member of a network named ${network} already.`, details, { hint });
   }
 
-  async #becomeMember(host: HostView, udpPort: number, tcpWays: TcpWays): Promise<NodeDocuments> {
+  async #becomeMember(host: HostView, udpPort: number, tcpTransport: TcpTransport): Promise<NodeDocuments> {
     const { order, invite, network, store, clock, log, channel, shutdown } = this.#parts;
     const outcome = await becomeMember({
       order,
@@ -316,7 +322,8 @@ class Agent {
       host,
       udpPort,
       signal: shutdown.signal,
-      ask: ({ member: invited, ...rest }) => tcpWays.ask(invited, (member, signal) => askToJoin({ ...rest, member, signal, clock, log })),
+      ask: ({ member: invited, ...rest }) =>
+        tcpTransport.ask(invited, (member, signal) => askToJoin({ ...rest, member, signal, clock, log })),
       onStep: (text) => channel.step(text),
     });
     // A network just made, which nobody else knows, is nobody's loss until it serves.
@@ -387,14 +394,14 @@ class Agent {
   }
 
   #view<T>(read: (node: MeshNode, sources: ViewSources) => T): T {
-    const { node, data, host, writes, mapper, tcpWays } = this.#serving();
+    const { node, data, host, writes, mapper, tcpTransport } = this.#serving();
     return read(node, {
       now: this.#parts.clock.now(),
       traffic: (slot) => data.traffic(slot),
       datapathCounters: data.counters(),
       natCounters: mapper?.counters(),
       portMapping: mapper?.view(),
-      tcpWayCounters: tcpWays.counters(),
+      tcpWayCounters: tcpTransport.counters(),
       guard: host.guard(),
       unwritten: writes.trouble,
     });
@@ -425,7 +432,7 @@ class Agent {
 
   #perform(effect: NodeEffect): void {
     const { log } = this.#parts;
-    const { driver, data, control, host, writes, tcpWays } = this.#started();
+    const { driver, data, control, host, writes, tcpTransport } = this.#started();
     switch (effect.type) {
       case "set-ways":
         data.perform(effect);
@@ -442,7 +449,7 @@ class Agent {
         return data.perform(effect);
       case "open-tcp-way":
       case "close-tcp-way":
-        return tcpWays.perform(effect);
+        return tcpTransport.perform(effect);
       case "open-sockets":
         return driver.dispatch({ type: "sockets-opened", sockets: data.openSockets(effect.count) });
       case "connect":

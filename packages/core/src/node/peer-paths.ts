@@ -14,7 +14,6 @@ import { MAX_OFFERED, type ProbeBody, type ProbePurpose } from "../wire/probe.ts
 import { CandidateLog } from "./candidate-log.ts";
 import type { Counters } from "./counters.ts";
 import { DroppingRelays } from "./dropping-relays.ts";
-import { HardPaths } from "./hard-paths.ts";
 import { KeptHomes } from "./kept-homes.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import { OwnPlace } from "./own-place.ts";
@@ -23,6 +22,7 @@ import { PeerRelays } from "./peer-relays.ts";
 import { pathOf } from "./peer-state.ts";
 import { PeerWays } from "./peer-ways.ts";
 import { ProbeBudget, type ProbeReason } from "./probe-budget.ts";
+import { Punches } from "./punches.ts";
 import { Recalls } from "./recalls.ts";
 import { Rendezvous } from "./rendezvous.ts";
 import type { SlotTable } from "./slot-table.ts";
@@ -54,7 +54,7 @@ export class PeerPaths {
   readonly #place: OwnPlace;
   readonly homes: KeptHomes;
   readonly #recalls = new Recalls();
-  readonly #hard: HardPaths;
+  readonly #punches: Punches;
   readonly #probeBudget = new ProbeBudget();
   /** Only of peers whose path has something to wait for: few of many. */
   readonly #wakes = new Map<PeerSlot, Millis>();
@@ -101,7 +101,7 @@ export class PeerPaths {
       homesChanged: () => this.#place.homesChanged(),
     });
     this.tcpWays = new TcpWays(options.random, (node) => this.#rttOf(node));
-    this.#hard = new HardPaths({
+    this.#punches = new Punches({
       random: options.random,
       probes: options.probes,
       count: (what) => this.#counters.count(what),
@@ -119,9 +119,9 @@ export class PeerPaths {
     });
   }
 
-  /** What further sockets and hard searches are told. */
-  get hard(): HardPaths {
-    return this.#hard;
+  /** Searches by further sockets, fresh or many. */
+  get punches(): Punches {
+    return this.#punches;
   }
 
   peers(): Iterable<readonly [PeerSlot, Peer]> {
@@ -158,7 +158,7 @@ export class PeerPaths {
     if (peer === undefined) return [];
     this.#rendezvous.used(slot, []);
     this.#peers.delete(slot);
-    this.#hard.pathChanged(slot, now);
+    this.#punches.pathChanged(slot, now);
     this.#wakes.delete(slot);
     this.#recalls.delete(slot);
     this.#place.forget(peer.node);
@@ -254,7 +254,7 @@ export class PeerPaths {
     this.tcpWays.networkChanged(now);
     this.#place.networkChanged();
     this.#probeBudget.clear();
-    this.#hard.networkChanged(now);
+    this.#punches.networkChanged(now);
     const effects: NodeEffect[] = [];
     let retryAt = now;
     const homesFirst = [...this.#peers].sort(([, a], [, b]) => this.#rendezvous.rank(a.node) - this.#rendezvous.rank(b.node));
@@ -266,14 +266,14 @@ export class PeerPaths {
   }
 
   timer(now: Millis): readonly NodeEffect[] {
-    const effects: NodeEffect[] = [...this.#hard.timer(now)];
+    const effects: NodeEffect[] = [...this.#punches.timer(now)];
     for (const [slot, dueAt] of [...this.#wakes]) if (dueAt <= now) effects.push(...this.step(slot, { type: "timer" }, now));
     for (const due of this.#recalls.takeDue(now)) effects.push(...this.#say(due.slot, due.way, due.body, now));
     return [...effects, ...this.#tcpSteps(this.tcpWays.due(now), now)];
   }
 
   wakeAt(): Millis | undefined {
-    return earliest(this.tcpWays.wakeAt(), this.#hard.wakeAt(), this.#recalls.wakeAt(), ...this.#wakes.values());
+    return earliest(this.tcpWays.wakeAt(), this.#punches.wakeAt(), this.#recalls.wakeAt(), ...this.#wakes.values());
   }
 
   // TCP
@@ -348,7 +348,7 @@ export class PeerPaths {
     if (wakeAt === undefined) this.#wakes.delete(slot);
     else this.#wakes.set(slot, wakeAt);
     const effects = step.effects.flatMap((effect) => this.#perform(slot, peer, effect, now));
-    this.#hard.pathChanged(slot, now);
+    this.#punches.pathChanged(slot, now);
     const after = step.peer.state.name;
     if (after !== before || step.effects.some(({ type }) => type === "use")) effects.push(...this.relays.tend(slot, peer, now));
     if (step.effects.some(({ type }) => type === "use") && this.#leads(step.peer) && step.peer.state.name === "direct")

@@ -244,7 +244,7 @@ export class Peers {
 
   /** Further sockets that were asked for. */
   socketsOpened(sockets: readonly SocketId[], now: Millis): readonly NodeEffect[] {
-    return this.#paths.hard.socketsOpened(sockets, now);
+    return this.#paths.punches.socketsOpened(sockets, now);
   }
 
   timer(now: Millis): readonly NodeEffect[] {
@@ -268,7 +268,7 @@ export class Peers {
       this.#counters.count("udp.sourceNotUsable");
       return [];
     }
-    if (from.socket !== undefined && from.socket !== 0 && !this.#paths.hard.isOpen(from.socket)) {
+    if (from.socket !== undefined && from.socket !== 0 && !this.#paths.punches.isOpen(from.socket)) {
       this.#counters.count("udp.closedSocket");
       return [];
     }
@@ -308,9 +308,9 @@ export class Peers {
           this.#counters.count("probe.overBudget");
           return [];
         }
-        if (outcome.type === "punch") return this.#paths.hard.said(outcome.slot, outcome.step, outcome.ports, now);
-        if (outcome.type === "locate") return this.#paths.hard.locate(outcome.slot, candidate, outcome.number, now);
-        return this.#paths.hard.located(peer.node, outcome, now);
+        if (outcome.type === "punch") return this.#paths.punches.said(outcome.slot, outcome.step, outcome.ports, now);
+        if (outcome.type === "locate") return this.#paths.punches.locate(outcome.slot, candidate, outcome.number, now);
+        return this.#paths.punches.located(peer.node, outcome, now);
       case "recall":
         this.#paths.recall(outcome.slot, from, outcome, now);
         return [];
@@ -342,7 +342,7 @@ export class Peers {
     const back = this.#paths.ways.back(from);
     const answer = back === undefined ? [] : this.#paths.send(back, pong, now);
     if (purpose === "sample") return [...reached, ...answer];
-    const ofSearch = this.#paths.hard.pinged(slot, candidate, purpose, now);
+    const ofSearch = this.#paths.punches.pinged(slot, candidate, purpose, now);
     if (ofSearch !== undefined) return [...reached, ...answer, ...ofSearch];
     // Our own question goes out first: whoever gets the answer may send at once by us as a relay, and we must have heard it by then.
     const leads = purpose === "heartbeat" && this.#paths.isLedBy(peer);
@@ -362,7 +362,7 @@ export class Peers {
   #ponged(peer: Peer, { slot, boot, rtt, observed }: Outcome<"pong">, candidate: Candidate, now: Millis): readonly NodeEffect[] {
     if (candidate.type === "direct") this.#paths.answeredFrom(candidate.endpoint, now);
     if (this.#isFromBeforeGoodbye(peer, boot)) return [];
-    const ofSearch = this.#paths.hard.ponged(slot, { from: candidate, rtt, seen: observed }, now);
+    const ofSearch = this.#paths.punches.ponged(slot, { from: candidate, rtt, seen: observed }, now);
     if (ofSearch !== undefined) return ofSearch;
     const { node } = peer;
     const isRestarted = peer.boot !== undefined && peer.boot !== boot;

@@ -56,7 +56,7 @@ export type ProbeBody =
    * `to`: the boot of the receiver that the sender heard last, NO_BOOT for none. What was said to an earlier one is old.
    */
   | ({ readonly type: "offer"; readonly isAnswer: boolean; readonly mapping: Mapping; readonly to: Uint8Array } & Offered)
-  /** A search that takes both ends and further sockets: what the sender does, or where it may be met (node/hard-punch.ts, fresh-punch.ts). */
+  /** A search that takes both ends and further sockets: what the sender does, or where it may be met (punch/hard-punch.ts, fresh-punch.ts). */
   | { readonly type: "punch"; readonly step: PunchStep; readonly ports?: PortPlan }
   /** Where is the member with this number? */
   | { readonly type: "locate"; readonly number: number }

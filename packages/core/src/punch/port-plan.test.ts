@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { at } from "../node/peers-fixture.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
-import { at } from "./peers-fixture.ts";
 import { endpointOf, MAX_KNOCKS, meetingPoint, onePort, planOf, portsOf } from "./port-plan.ts";
 
 const IP = "203.0.113.5";

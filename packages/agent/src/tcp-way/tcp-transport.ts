@@ -14,7 +14,7 @@ import type { TcpWayServer } from "./server.ts";
 type TcpWayEvent = Extract<NodeEvent, { readonly type: "tcp-way" }>;
 export type TcpWayEffect = Extract<NodeEffect, { readonly type: "open-tcp-way" | "close-tcp-way" }>;
 
-export interface TcpWaysOptions {
+export interface TcpTransportOptions {
   /** TCP port to offer; 0: none. */
   readonly port: number;
   /** UDP port of the engine. */
@@ -31,17 +31,17 @@ interface Wanted {
 }
 
 /** Throws MeshError "control/port-taken", or "config/invalid" when the port cannot be used. */
-export async function openTcpWays(options: TcpWaysOptions): Promise<TcpWays> {
+export async function openTcpTransport(options: TcpTransportOptions): Promise<TcpTransport> {
   const counts = new Counts();
-  const ways = new TcpWays(options, counts);
-  if (options.port === 0) return ways;
+  const transport = new TcpTransport(options, counts);
+  if (options.port === 0) return transport;
   const { openTcpWayServer } = await import("./server.ts");
-  ways.server = await openTcpWayServer({ ...options, counts, controlAt: () => ways.control });
-  return ways;
+  transport.server = await openTcpWayServer({ ...options, counts, controlAt: () => transport.control });
+  return transport;
 }
 
-export class TcpWays {
-  readonly #options: TcpWaysOptions;
+export class TcpTransport {
+  readonly #options: TcpTransportOptions;
   readonly #counts: Counts;
   readonly #wanted = new Map<NodeId, Wanted>();
   /** The last reason told of each member: a member that stays away is one line in the log. */
@@ -50,7 +50,7 @@ export class TcpWays {
   server: TcpWayServer | undefined;
   control: Endpoint | undefined;
 
-  constructor(options: TcpWaysOptions, counts: Counts) {
+  constructor(options: TcpTransportOptions, counts: Counts) {
     this.#options = options;
     this.#counts = counts;
   }

@@ -8,18 +8,18 @@ import { type Candidate, direct, relayed, sameCandidate } from "../path/candidat
 import { ACTIVE_FOR, type PathState } from "../path/path-state.ts";
 import type { FreeProbe, ProbeExchange } from "../path/probe-exchange.ts";
 import type { PeerSlot } from "../ports/datapath.ts";
+import { FreshPunch } from "../punch/fresh-punch.ts";
+import { FurtherSockets, LINGER } from "../punch/further-sockets.ts";
+import { HardPunch } from "../punch/hard-punch.ts";
+import { endpointOf } from "../punch/port-plan.ts";
+import type { Punch, PunchEffect } from "../punch/punch.ts";
+import { MAX_ASKED, Witnesses } from "../punch/witnesses.ts";
 import { type Millis, minutes, seconds } from "../time/millis.ts";
 import { earliest } from "../time/wake.ts";
 import type { Mapping, PortPlan, ProbePurpose, PunchStep } from "../wire/probe.ts";
-import { FreshPunch } from "./fresh-punch.ts";
-import { FurtherSockets, LINGER } from "./further-sockets.ts";
-import { HardPunch } from "./hard-punch.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { Peer } from "./peer.ts";
-import { endpointOf } from "./port-plan.ts";
 import type { ProbeReason } from "./probe-budget.ts";
-import type { Punch, PunchEffect } from "./punch.ts";
-import { MAX_ASKED, Witnesses } from "./witnesses.ts";
 
 /** Relayed for so long where an end's ports vary: PINGs that cross would have met by now. */
 const HARD_AFTER: Millis = 150;
@@ -46,8 +46,8 @@ const MAX_FRESH = 16;
 /** A peer that slept longer may be elsewhere: a standby home hears from it every 110 s. */
 const VOUCHED_FOR: Millis = minutes(3);
 
-/** What hard paths need of the paths around them. */
-export interface HardPathsSurroundings {
+/** What searches need of the paths around them. */
+export interface PunchesSurroundings {
   readonly random: Random;
   readonly probes: ProbeExchange;
   count(what: string): void;
@@ -74,8 +74,8 @@ export interface HardPathsSurroundings {
  * a PING too early (fresh-punch.ts), and by many where an end's NAT gives each flow another port (hard-punch.ts). They are looked for beside a relayed
  * path that carries packets, and change nothing of it before the peer has answered. Nobody scans an address because a peer names it.
  */
-export class HardPaths {
-  readonly #around: HardPathsSurroundings;
+export class Punches {
+  readonly #around: PunchesSurroundings;
   readonly #sockets = new FurtherSockets();
   readonly #witnesses = new Witnesses();
   readonly #punches = new Map<PeerSlot, Punch>();
@@ -98,7 +98,7 @@ export class HardPaths {
   /** Where we have just knocked: what comes from there late tells nothing. */
   readonly #knocked = new Map<PeerSlot, { readonly ip: Ip; readonly until: Millis }>();
 
-  constructor(around: HardPathsSurroundings) {
+  constructor(around: PunchesSurroundings) {
     this.#around = around;
   }
 
