@@ -86,3 +86,20 @@ test("closed, it leaves no timer", () => {
   house.guests.close();
   assert.equal(house.clock.timerCount, 0);
 });
+
+test("a flood of connections from many addresses keeps out newcomers, and nobody who has proven itself before", () => {
+  const house = new House();
+  house.admit("member")?.proven();
+  const comesBack = { member: 0, newcomer: 0 };
+  for (let second = 0; second < 60; second++) {
+    house.clock.advance(1_000);
+    for (let i = 0; i < 50; i++) house.guests.admit(`flood ${i % 7}.${second}`, () => {})?.left();
+    for (let i = 0; i < 50; i++) house.guests.admit(`flood ${i}`, () => {})?.left();
+    for (const who of ["member", "newcomer"] as const) {
+      const guest = house.guests.admit(who, () => {});
+      if (guest !== undefined) comesBack[who]++;
+      guest?.left();
+    }
+  }
+  assert.deepEqual(comesBack, { member: 60, newcomer: 0 });
+});

@@ -6,7 +6,8 @@
  *   → proven      → stays as long as it likes
  *   too fast, or no room made by an unproven one → refused
  *
- * Strangers push out each other only: of one source at most MAX_UNPROVEN_PER_SOURCE are unproven, and the oldest makes room.
+ * Strangers push out each other only: of one source at most MAX_UNPROVEN_PER_SOURCE are unproven, and the oldest makes room. A source
+ * that has proven itself comes back past the pace of all: who knocks from many addresses keeps out newcomers at most.
  */
 import type { Clock, Millis } from "@mesh/core/ports";
 
@@ -17,6 +18,9 @@ export const MAX_UNPROVEN_PER_SOURCE = 4;
 /** Handshakes a second: each costs a millisecond of TLS. */
 const MAX_A_SECOND = 50;
 const MAX_A_SECOND_PER_SOURCE = 8;
+/** Sources that are remembered as proven, and for how long. */
+const MAX_KNOWN = 256;
+const KNOWN_FOR: Millis = 24 * 60 * 60_000;
 const SECOND: Millis = 1_000;
 
 export type GuestRefusal = "tooFast" | "noRoom" | "pushedOut" | "notProven";
@@ -47,6 +51,8 @@ export class Guests {
   /** The oldest first. */
   readonly #unproven = new Map<Guest, Unproven>();
   readonly #proven = new Set<Guest>();
+  /** When a source proved itself last; the oldest first. */
+  readonly #knownAt = new Map<string, Millis>();
   #secondAt = Number.NEGATIVE_INFINITY;
   #thisSecond = 0;
   readonly #thisSecondBySource = new Map<string, number>();
@@ -96,6 +102,14 @@ export class Guests {
     unproven.cancel();
     this.#unproven.delete(guest);
     this.#proven.add(guest);
+    this.#remember(unproven.source);
+  }
+
+  #remember(source: string): void {
+    this.#knownAt.delete(source);
+    this.#knownAt.set(source, this.#options.clock.now());
+    const oldest = this.#knownAt.size > MAX_KNOWN ? this.#knownAt.keys().next().value : undefined;
+    if (oldest !== undefined) this.#knownAt.delete(oldest);
   }
 
   #forget(guest: Guest): void {
@@ -122,8 +136,9 @@ export class Guests {
       this.#thisSecondBySource.clear();
     }
     const ofSource = this.#thisSecondBySource.get(source) ?? 0;
-    if (this.#thisSecond >= MAX_A_SECOND || ofSource >= MAX_A_SECOND_PER_SOURCE) return false;
-    this.#thisSecond += 1;
+    const isKnown = now - (this.#knownAt.get(source) ?? Number.NEGATIVE_INFINITY) < KNOWN_FOR;
+    if (ofSource >= MAX_A_SECOND_PER_SOURCE || (!isKnown && this.#thisSecond >= MAX_A_SECOND)) return false;
+    if (!isKnown) this.#thisSecond += 1;
     this.#thisSecondBySource.set(source, ofSource + 1);
     return true;
   }

@@ -18,10 +18,7 @@ function relayedWorld(): PeersWorld {
   const world = new PeersWorld([x, y, z]);
   for (const relay of [y, z]) world.find(relay, { isRelay: true });
   const sought = [...world.publish(x, { homes: [y.node], reflexive: [] }), ...world.peers.want(x.node, world.now)];
-  for (const { way, bytes } of datagramsOf(sought)) {
-    const outcome = way.relay?.to === x.number ? x.receive(bytes, y.endpoint) : undefined;
-    if (outcome?.type === "ping") world.receive(by(y, x), outcome.pong);
-  }
+  answerByRelay(world, sought);
   assert.equal(world.stateOf(x), "relayed");
   return world;
 }
@@ -155,6 +152,40 @@ test("a peer that offers fresh ports again and again makes us open a socket ever
   }
   assert.ok(opened >= 3 && opened <= 5, `${opened} opened`);
   assert.ok(refused > 10, `${refused} refused`);
+});
+
+/** x answers by y what comes to it by y. */
+function answerByRelay(world: PeersWorld, effects: readonly NodeEffect[]): void {
+  for (const { way, bytes } of datagramsOf(effects)) {
+    const outcome = way.relay?.to === x.number ? x.receive(bytes, y.endpoint) : undefined;
+    if (outcome?.type === "ping") world.receive(by(y, x), outcome.pong);
+  }
+}
+
+test("a peer that answers with port after port and is busy then makes nobody scan: a search a minute, seven PINGs each", () => {
+  for (const answers of [true, false]) {
+    const world = relayedWorld();
+    const effects: NodeEffect[] = [];
+    let sockets = 0;
+    for (const startedAt = world.now; world.now < startedAt + 600_000; ) {
+      const sought = [...talk(world), ...world.until(world.now + 250, [y])];
+      answerByRelay(world, sought);
+      if (sought.some(({ type }) => type === "open-sockets")) {
+        const socket = ++sockets;
+        for (const { way, bytes } of datagramsOf(world.peers.socketsOpened([socket], world.now))) {
+          const outcome = way.socket === socket ? y.receive(bytes, at("203.0.113.5", 40_000 + socket)) : undefined;
+          if (outcome?.type === "ping") sought.push(...world.receive({ endpoint: y.endpoint, socket }, outcome.pong));
+        }
+        const ports: PortPlan = { kind: "one", ip: VICTIM, first: 20_000 + socket, delta: 1, count: 1 };
+        if (answers) sought.push(...world.receive(by(y, x), x.frame({ type: "punch", step: "fresh-answer", ports })));
+        sought.push(...world.until(world.now + 1_500, [y]), ...world.receive(by(y, x), x.frame({ type: "punch", step: "busy" })));
+      }
+      effects.push(...sought);
+    }
+    assert.ok(sockets >= 8 && sockets <= 20, `${sockets} searches`);
+    const sent = countTo(VICTIM, effects);
+    assert.ok(answers ? sent >= 8 && sent <= 80 : sent === 0, `${sent} PINGs to the victim`);
+  }
 });
 
 test("after a search in vain the peer is told no for ten minutes", () => {

@@ -29,6 +29,8 @@ const HARD_BESIDES: Millis = seconds(1.5);
 const FRESH_AFTER: Millis = seconds(2);
 /** Two ports and a dozen packets: cheap, and what a NAT remembered is forgotten by then. */
 const FRESH_AGAIN: Millis = minutes(1);
+/** The peer is busy: twice as long each time, to the above. */
+const FRESH_BUSY: Millis = 500;
 /** Answered in this time once: the other end begins once a minute, and so may this one. */
 const FRESH_ANSWERED_AGAIN: Millis = seconds(25);
 /** A hard search that was in vain is not repeated for so long at least, and for so long at most by this end. */
@@ -315,13 +317,21 @@ export class Punches {
     this.#punches.delete(slot);
     if (this.#hard?.punch === punch) this.#hard = undefined;
     this.#around.count(`punch.${punch instanceof HardPunch ? "many" : "fresh"}.${outcome ?? "overtaken"}`);
-    if (punch instanceof FreshPunch && outcome !== "busy") this.#freshAgainAt.set(slot, now + FRESH_AGAIN);
+    if (punch instanceof FreshPunch) this.#freshAgainAt.set(slot, now + this.#freshPause(slot, punch));
     if (punch instanceof HardPunch && outcome === "vain") this.#tryLater(slot, punch, now);
     if (outcome === "met") this.#unbegun.delete(slot);
     if (punch instanceof HardPunch && punch.scans !== undefined) this.#knocked.set(slot, { ip: punch.scans, until: now + LINGER });
     this.#hold(slot, now, outcome === "vain" || outcome === "busy" ? 0 : LINGER);
     if (punch.kept !== undefined) this.#sockets.lend(punch.kept, now);
     if (this.#around.peers.get(slot)?.path.state.name === "relayed") this.#dueAt.set(slot, this.#soon(now));
+  }
+
+  /** Whoever is busy before we knocked anywhere may be ready soon; afterwards it has had what a search costs. */
+  #freshPause(slot: PeerSlot, punch: FreshPunch): Millis {
+    if (punch.outcome !== "busy" || punch.hasKnocked) return FRESH_AGAIN;
+    const times = this.#unbegun.get(slot) ?? 0;
+    this.#unbegun.set(slot, times + 1);
+    return Math.min(FRESH_AGAIN, FRESH_BUSY * 2 ** times);
   }
 
   #tryLater(slot: PeerSlot, punch: HardPunch, now: Millis): void {
@@ -347,7 +357,8 @@ export class Punches {
         const { to, ttl, purpose } = effect;
         // Where witnesses vouch, many sockets may knock within bounds of their own; elsewhere a claim is a claim.
         const isClaimed = punch instanceof FreshPunch && to.type === "direct";
-        if (isClaimed && !this.#around.affords(to.endpoint, ttl === undefined ? "triggered" : "opening", now)) return [];
+        const reason = ttl !== undefined ? "opening" : isClaimed && punch.isHeard ? "triggered" : "searching";
+        if (isClaimed && !this.#around.affords(to.endpoint, reason, now)) return [];
         const bytes = probes.ping(slot, to, { purpose, now });
         return bytes === undefined ? [] : send(slot, to, bytes, { now, ...(ttl !== undefined && { ttl }) });
       }

@@ -91,6 +91,21 @@ describe("when", () => {
     assert.equal(choice.ways.isBlocked, true);
   });
 
+  test("sooner where all that were asked are near, not before 400 ms, and never later", () => {
+    for (const [rtts, blockedAt] of [
+      [[20, 20, 30], 400],
+      [[20, 20, 100], 800],
+      [[20, 20, 500], BLOCKED_AFTER],
+      [[20, 20], BLOCKED_AFTER],
+    ] as const) {
+      const names = ["o1", "o2", "r1"];
+      const choice = Choice.blocked(...names);
+      rtts.forEach((rtt, i) => void choice.rtts.set(names[i] ?? "", rtt));
+      assert.deepEqual(choice.until(blockedAt - 1), []);
+      assert.deepEqual(choice.until(blockedAt), [`${blockedAt} open o1`, `${blockedAt} open o2`]);
+    }
+  });
+
   test("nothing ever came by UDP on this network: the same", () => {
     const choice = new Choice("o1");
     choice.ask("o1");

@@ -6,12 +6,14 @@ import { type Millis, minutes, seconds } from "../time/millis.ts";
 import { earliest } from "../time/wake.ts";
 
 /**
- * PINGs by UDP get no answer for so long: it is taken for blocked. Each target has had several by then, and a connection too many costs
- * little: it is left when UDP answers.
+ * PINGs by UDP get no answer for so long: it is taken for blocked. A connection too many costs little: it is left when UDP answers.
+ * Less, in round trips of the slowest, where all that were asked had answered before.
  */
 export const BLOCKED_AFTER: Millis = seconds(1);
-/** Before that the rest of the targets is asked, so that one dead member does not speak for all. */
-const OTHERS_ASKED_AFTER: Millis = 300;
+const BLOCKED_AFTER_LEAST: Millis = 400;
+const BLOCKED_AFTER_ROUND_TRIPS = 8;
+/** After this share of it the rest of the targets is asked, so that one dead member does not speak for all. */
+const OTHERS_ASKED_AFTER = 0.3;
 /** Members that must be silent, or all there are. */
 export const MIN_TARGETS = 3;
 /** Connections at a time: the one in use and a standby. */
@@ -250,8 +252,13 @@ export class TcpWays {
   #silence(): { readonly blockedAt: Millis | undefined; readonly othersAt: Millis | undefined } {
     const since = this.#unansweredAt;
     if (since === undefined) return { blockedAt: undefined, othersAt: undefined };
-    const blockedAt = since + BLOCKED_AFTER;
-    return { blockedAt, othersAt: this.#areOthersAsked ? undefined : since + OTHERS_ASKED_AFTER };
+    const patience = this.#patience();
+    return { blockedAt: since + patience, othersAt: this.#areOthersAsked ? undefined : since + Math.ceil(patience * OTHERS_ASKED_AFTER) };
+  }
+
+  #patience(): Millis {
+    const slowest = Math.max(...[...this.#asked].map((node) => this.#rttOf(node) ?? Number.POSITIVE_INFINITY));
+    return Math.min(BLOCKED_AFTER, Math.max(BLOCKED_AFTER_LEAST, Math.ceil(slowest * BLOCKED_AFTER_ROUND_TRIPS)));
   }
 
   #targets(): readonly NodeId[] {

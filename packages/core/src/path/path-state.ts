@@ -8,8 +8,10 @@ import type { Candidate } from "./candidate.ts";
 // Protocol times. Together: a silent peer is noticed within 3 s, an idle one costs nothing (docs/paths.md).
 
 /** We sent and heard nothing for this long: ask. */
-export const SILENCE_BEFORE_PING: Millis = seconds(1);
-/** Unanswered PINGs on a path before it is suspect: with SILENCE_BEFORE_PING, and a quarter until the engine's stamps are read, 1.9 s on a path of 150 ms. A false alarm costs nothing: packets go two ways for a moment. */
+export const SILENCE_BEFORE_PING: Millis = 600;
+/** A straight path measured so lately is not asked because a PING came by a relay. */
+export const MEASURED_LATELY: Millis = seconds(1);
+/** Unanswered PINGs on a path before it is suspect: with SILENCE_BEFORE_PING, and a quarter until the engine's stamps are read, 1.5 s on a path of 150 ms. A false alarm costs nothing: packets go two ways for a moment. */
 export const PINGS_BEFORE_SUSPECT = 2;
 /** Between those PINGs at least; twice the round trip where that is longer. */
 const MIN_PING_INTERVAL: Millis = 150;

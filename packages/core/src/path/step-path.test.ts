@@ -383,10 +383,10 @@ test("the random events come to every state, round and search", () => {
 
 test("asking is bounded: two PINGs of a silent path, then it is doubted", () => {
   const run = new PathRun({ ...KNOWN, state: { ...direct1, unansweredAt: T } });
-  run.until(T + 1_000 + 3 * 150);
+  run.until(T + SILENCE_BEFORE_PING + 3 * 150);
   assert.deepEqual(
     run.take().filter((text) => text.endsWith("heartbeat 1")),
-    ["1000 heartbeat 1", "1150 heartbeat 1", "1300 heartbeat 1"].slice(0, PINGS_BEFORE_SUSPECT),
+    [0, 150, 300].slice(0, PINGS_BEFORE_SUSPECT).map((after) => `${SILENCE_BEFORE_PING + after} heartbeat 1`),
   );
   assert.equal(run.peer.state.name, "suspect");
 });

@@ -10,6 +10,7 @@ import {
   BESIDE_FOR,
   dormantAt,
   liveWakeAt,
+  MEASURED_LATELY,
   OPENING_TTL,
   type Path,
   type PathEffect,
@@ -22,7 +23,6 @@ import {
   RETRY_INTERVALS,
   type Round,
   type Search,
-  SILENCE_BEFORE_PING,
   SUSPECT_FOR,
   searchWakeAt,
   stepAfter,
@@ -304,7 +304,7 @@ function heard(peer: PeerPath, { from, leads, isKeepalive }: Extract<PathEvent, 
     }
     case "direct": {
       // It has its own opinion of the path in use: the answer on that one tells. An answer of a moment ago has told already.
-      if (from.type === "relay" && now < state.path.measuredAt + SILENCE_BEFORE_PING) return still(knowing);
+      if (from.type === "relay" && now < state.path.measuredAt + MEASURED_LATELY) return still(knowing);
       const contested = contest(knowing, leads === true ? { ...state, led: from } : state, now);
       // It may have moved: if the path in use is silent from now on, the answer from there takes over at once.
       return from.type === "relay"

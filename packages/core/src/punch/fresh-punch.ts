@@ -29,6 +29,7 @@ export class FreshPunch implements Punch {
   #place: Endpoint | undefined;
   /** The peer's packets may come by it, whatever becomes of ours. */
   #isHeard = false;
+  #hasKnocked = false;
   #outcome: PunchOutcome | undefined;
 
   /** `theirs`: what the peer said; undefined: we say first. */
@@ -53,6 +54,16 @@ export class FreshPunch implements Punch {
   /** Whether an offer of the peer that crosses ours is to be taken in its place is for others to say. */
   get isAsker(): boolean {
     return this.#isAsker;
+  }
+
+  /** PINGs went to where the peer says that it is. */
+  get hasKnocked(): boolean {
+    return this.#hasKnocked;
+  }
+
+  /** Something of the peer's came from there: its word is proven. */
+  get isHeard(): boolean {
+    return this.#isHeard;
   }
 
   owns(candidate: Candidate): boolean {
@@ -116,6 +127,7 @@ export class FreshPunch implements Punch {
   /** Our own NAT shall expect the peer; the peer's shall hear nothing of it. */
   #open(): readonly PunchEffect[] {
     if (this.#theirs === undefined || this.#socket === undefined) return [];
+    this.#hasKnocked = true;
     return [{ type: "ping", to: direct(this.#theirs, this.#socket), purpose: "discover", ttl: OPENING_TTL }];
   }
 
