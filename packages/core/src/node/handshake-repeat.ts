@@ -1,6 +1,8 @@
 import type { NodeId } from "../ids/node-id.ts";
 import { sameCandidate } from "../path/candidate.ts";
+import type { PeerSlot } from "../ports/datapath.ts";
 import { type Millis, seconds } from "../time/millis.ts";
+import { earliest } from "../time/wake.ts";
 import type { Peer } from "./peer.ts";
 import { provenOf } from "./peer-state.ts";
 
@@ -8,6 +10,8 @@ import { provenOf } from "./peer-state.ts";
 const ANSWERED_WITHIN: Millis = 50;
 /** A relay that does not know us where we are asks at once. */
 const ASKED_WITHIN: Millis = seconds(1);
+/** The same message once more, so long after our answer to the relay: what overtakes that answer is not passed on. */
+const REPEATED_AFTER: readonly Millis[] = [0, 20, 60];
 
 /**
  * A way works that an initiation may have been lost on before, or did not take: when it is to be repeated. At once where it went only
@@ -21,8 +25,44 @@ export function repeatAfterProof({ path, handshake }: Peer, now: Millis): Millis
   return mayHaveCome ? handshake.sentAt + 2 * proven.rtt + ANSWERED_WITHIN : now;
 }
 
-/** The relay asks whether we are here: until it has that answer, it passes nothing on from here, and did not pass on what went by it before. */
-export function isLostAt(relay: NodeId, { handshake }: Peer, now: Millis): boolean {
-  const wentByIt = handshake.by.some((candidate) => candidate.type === "relay" && candidate.relay === relay);
-  return wentByIt && now < handshake.sentAt + ASKED_WITHIN;
+/** A handshake message that a relay did not pass on, to be sent by it again. */
+export interface LostHandshake {
+  readonly slot: PeerSlot;
+  readonly relay: NodeId;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * A relay that asks whether we are here passes nothing on from here until it has that answer, and did not pass on what went by it
+ * before. The same bytes go by it again, thrice for each message: a copy that came already is dropped as a replay, and the answer to it is
+ * still good.
+ */
+export class LostHandshakes {
+  readonly #repeats = new Map<string, LostHandshake & { readonly dueAt: readonly Millis[] }>();
+
+  /** The relay asks, and is answered now. */
+  asked(relay: NodeId, peers: Iterable<readonly [PeerSlot, Peer]>, now: Millis): void {
+    for (const [slot, { handshake }] of peers) {
+      const wentByIt = handshake.by.some((candidate) => candidate.type === "relay" && candidate.relay === relay);
+      const { bytes } = handshake;
+      const key = `${slot} ${relay}`;
+      if (!wentByIt || now >= handshake.sentAt + ASKED_WITHIN || this.#repeats.get(key)?.bytes === bytes) continue;
+      this.#repeats.set(key, { slot, relay, bytes, dueAt: REPEATED_AFTER.map((after) => now + after) });
+    }
+  }
+
+  /** A session is there, or the peer gone. */
+  delete(slot: PeerSlot): void {
+    for (const [key, repeat] of this.#repeats) if (repeat.slot === slot) this.#repeats.delete(key);
+  }
+
+  takeDue(now: Millis): readonly LostHandshake[] {
+    const due = [...this.#repeats].filter(([, { dueAt }]) => dueAt.some((at) => at <= now));
+    for (const [key, repeat] of due) this.#repeats.set(key, { ...repeat, dueAt: repeat.dueAt.filter((at) => at > now) });
+    return due.map(([, repeat]) => repeat);
+  }
+
+  wakeAt(): Millis | undefined {
+    return earliest(...[...this.#repeats.values()].flatMap(({ dueAt }) => dueAt));
+  }
 }

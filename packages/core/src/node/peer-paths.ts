@@ -96,7 +96,7 @@ export class PeerPaths {
       random: options.random,
       rendezvous: this.#rendezvous,
       network: () => this.#place.network(),
-      keepalive: (relay, now) => this.#stepOf(relay, { type: "keepalive", every: this.#rendezvous.keepaliveOf(relay) }, now),
+      keepalive: (relay, now) => this.stepOf(relay, { type: "keepalive", every: this.#rendezvous.keepaliveOf(relay) }, now),
       say: (slot, way, body, now) => this.#say(slot, way, body, now),
       homesChanged: () => this.#place.homesChanged(),
     });
@@ -143,7 +143,7 @@ export class PeerPaths {
       isRelay: false,
       dropping: new DroppingRelays(),
       heldHandshake: undefined,
-      handshake: { by: [], sentAt: 0 },
+      handshake: { bytes: new Uint8Array(), by: [], sentAt: 0 },
       boot: undefined,
       unansweredAt: undefined,
       heardInTunnelAt: Number.NEGATIVE_INFINITY,
@@ -282,10 +282,10 @@ export class PeerPaths {
   tcpWay(node: NodeId, way: TcpWay | undefined, now: Millis): readonly NodeEffect[] {
     if (way !== undefined) {
       this.tcpWays.opened(node, way, now);
-      return this.tcpWays.isWay(way.endpoint) ? this.#stepOf(node, { type: "heard", from: direct(way.endpoint) }, now) : [];
+      return this.tcpWays.isWay(way.endpoint) ? this.stepOf(node, { type: "heard", from: direct(way.endpoint) }, now) : [];
     }
     this.tcpWays.closed(node, now);
-    return this.isByTcp(node) ? this.#stepOf(node, { type: "doubted" }, now) : [];
+    return this.isByTcp(node) ? this.stepOf(node, { type: "doubted" }, now) : [];
   }
 
   /** Packets to the member go straight, and by TCP. */
@@ -326,7 +326,7 @@ export class PeerPaths {
 
   // Paths
 
-  #stepOf(node: NodeId, event: PathEvent, now: Millis): readonly NodeEffect[] {
+  stepOf(node: NodeId, event: PathEvent, now: Millis): readonly NodeEffect[] {
     const slot = this.#slots.slotOf(node);
     return slot === undefined ? [] : this.step(slot, event, now);
   }
@@ -358,7 +358,7 @@ export class PeerPaths {
     if (after === "failed") effects.push(...this.#tcpSteps(this.tcpWays.lost(peer.node, now), now));
     if (isInNeed(step.peer)) effects.push(...this.relays.offer(slot, now));
     // Perhaps it is we who cannot be heard any more, and a relay must learn where we are before it passes anything on.
-    if (after === "suspect") effects.push(...step.peer.relays.flatMap((relay) => this.#stepOf(relay, { type: "doubted" }, now)));
+    if (after === "suspect") effects.push(...step.peer.relays.flatMap((relay) => this.stepOf(relay, { type: "doubted" }, now)));
     if (after === "probing") effects.push(...this.relays.wantHomesOf(peer, now));
     if (after === "direct" || before === "direct") effects.push(...this.relays.pathChanged(peer.node, now));
     return effects;
@@ -421,7 +421,7 @@ export class PeerPaths {
   /** A handshake message, by each of them that leads anywhere. */
   sendAll(slot: PeerSlot, candidates: readonly Candidate[], bytes: Uint8Array, now: Millis): readonly NodeEffect[] {
     const peer = this.#peers.get(slot);
-    if (peer !== undefined) peer.handshake = { by: candidates, sentAt: now };
+    if (peer !== undefined) peer.handshake = { bytes, by: candidates, sentAt: now };
     return this.#sendBy(slot, candidates, bytes, { now });
   }
 

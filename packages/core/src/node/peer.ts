@@ -29,8 +29,8 @@ export interface Peer {
   readonly dropping: DroppingRelays;
   /** A handshake message that found no path; it leaves when there is one. Only the latest is worth sending. */
   heldHandshake: Uint8Array | undefined;
-  /** By which ways a handshake message left last, and when. */
-  handshake: { readonly by: readonly Candidate[]; readonly sentAt: Millis };
+  /** The handshake message that left last, by which ways, and when. */
+  handshake: { readonly bytes: Uint8Array; readonly by: readonly Candidate[]; readonly sentAt: Millis };
   /** Of its last PONG. */
   boot: BootId | undefined;
   unansweredAt: Millis | undefined;

@@ -4,8 +4,7 @@ import { isPrivate, isUnicast } from "../address/ip.ts";
 import type { SocketId } from "../address/way.ts";
 import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type NodeId, nodeKey } from "../ids/node-id.ts";
-import { type Candidate, direct, isDirectByUdp, isTcpEndpoint, isUsableCandidate } from "../path/candidate.ts";
-import type { PathEvent } from "../path/path-state.ts";
+import { type Candidate, direct, isDirectByUdp, isTcpEndpoint, isUsableCandidate, relayed } from "../path/candidate.ts";
 import { type BootId, ProbeExchange, type ProbeOutcome } from "../path/probe-exchange.ts";
 import { MAX_PEERS, type NodeException, type PeerSlot, type RelayMember } from "../ports/datapath.ts";
 import type { SessionEffect, SessionEvent } from "../session/session-event.ts";
@@ -14,7 +13,7 @@ import type { Millis } from "../time/millis.ts";
 import { earliest } from "../time/wake.ts";
 import { datagramKind } from "../wire/datagram-kind.ts";
 import type { Counters } from "./counters.ts";
-import { isLostAt, repeatAfterProof } from "./handshake-repeat.ts";
+import { LostHandshakes, repeatAfterProof } from "./handshake-repeat.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { PeerStamps } from "./node-event.ts";
 import { type KnownPeer, type OuterPlace, type Peer, type Pong, type PublishedPlace, type Surroundings, unansweredAt } from "./peer.ts";
@@ -53,6 +52,7 @@ export class Peers {
   readonly #probes: ProbeExchange;
   readonly #slots = new SlotTable(MAX_PEERS);
   readonly #paths: PeerPaths;
+  readonly #lost = new LostHandshakes();
 
   constructor(options: PeersOptions) {
     this.#options = options;
@@ -164,7 +164,7 @@ export class Peers {
 
   /** Someone wants to reach the peer: looks for a path if there is none. */
   want(node: NodeId, now: Millis): readonly NodeEffect[] {
-    return this.#stepOf(node, { type: "wanted" }, now);
+    return this.#paths.stepOf(node, { type: "wanted" }, now);
   }
 
   /** A control link to the peer came up, and leads there. */
@@ -175,7 +175,7 @@ export class Peers {
 
   /** The peer may be gone: asks it. */
   doubt(node: NodeId, now: Millis): readonly NodeEffect[] {
-    return this.#stepOf(node, { type: "doubted" }, now);
+    return this.#paths.stepOf(node, { type: "doubted" }, now);
   }
 
   /** Our own addresses or default routes changed. */
@@ -248,14 +248,11 @@ export class Peers {
   }
 
   timer(now: Millis): readonly NodeEffect[] {
-    const effects = [...this.#paths.timer(now)];
-    const sessionsDueAt = this.#sessions.wakeAt();
-    if (sessionsDueAt !== undefined && sessionsDueAt <= now) effects.push(...this.#session({ type: "timer" }, now));
-    return effects;
+    return [...this.#paths.timer(now), ...this.#repeatLost(now), ...this.#session({ type: "timer" }, now)];
   }
 
   wakeAt(): Millis | undefined {
-    return earliest(this.#sessions.wakeAt(), this.#paths.wakeAt());
+    return earliest(this.#sessions.wakeAt(), this.#paths.wakeAt(), this.#lost.wakeAt());
   }
 
   // What comes in
@@ -353,10 +350,8 @@ export class Peers {
     const isAsked = heard.some(({ type }) => type === "send-datagram");
     const ask =
       peer.boot === undefined || peer.boot === boot || isAsked ? [] : this.#paths.ping(slot, candidate, { purpose: "triggered", now });
-    const isAsking = purpose === "triggered" && candidate.type === "direct";
-    const lost = isAsking ? [...this.#paths.peers()].filter(([, other]) => isLostAt(peer.node, other, now)) : [];
-    const repeated = lost.flatMap(([other]) => this.#repeatHandshake(other, now, now));
-    return [...reached, ...heard, ...dropped, ...answer, ...ask, ...repeated];
+    if (purpose === "triggered" && candidate.type === "direct") this.#lost.asked(peer.node, this.#paths.peers(), now);
+    return [...reached, ...heard, ...dropped, ...answer, ...ask, ...this.#repeatLost(now)];
   }
 
   #ponged(peer: Peer, { slot, boot, rtt, observed }: Outcome<"pong">, candidate: Candidate, now: Millis): readonly NodeEffect[] {
@@ -404,6 +399,13 @@ export class Peers {
     return this.#sessions.view(slot)?.established === true ? this.#session({ type: "session-lost", slot }, now) : [];
   }
 
+  #repeatLost(now: Millis): readonly NodeEffect[] {
+    return this.#lost.takeDue(now).flatMap(({ slot, relay, bytes }) => {
+      const way = this.#paths.get(slot)?.handshake.bytes === bytes ? this.#paths.ways.wayOf(slot, relayed(relay)) : undefined;
+      return way === undefined ? [] : this.#paths.send(way, bytes, now);
+    });
+  }
+
   /** What was lost, or may have been, is sent again in time. */
   #repeatHandshake(slot: PeerSlot, repeatAt: Millis | undefined, now: Millis): readonly NodeEffect[] {
     return repeatAt === undefined ? [] : this.#session({ type: "path-proven", slot, repeatAt }, now);
@@ -424,12 +426,8 @@ export class Peers {
   #remove(slot: PeerSlot, node: NodeId, now: Millis): readonly NodeEffect[] {
     this.#slots.release(node);
     this.#probes.removePeer(slot);
+    this.#lost.delete(slot);
     return [...this.#paths.remove(slot, now), ...this.#session({ type: "peer-removed", slot }, now)];
-  }
-
-  #stepOf(node: NodeId, event: PathEvent, now: Millis): readonly NodeEffect[] {
-    const slot = this.slotOf(node);
-    return slot === undefined ? [] : this.#paths.step(slot, event, now);
   }
 
   // Sessions
@@ -442,6 +440,7 @@ export class Peers {
     switch (effect.type) {
       case "install-session":
         this.#paths.get(effect.session.slot)?.dropping.handshakeDone();
+        this.#lost.delete(effect.session.slot);
         return [effect];
       case "drop-session":
       case "send-keepalive":
