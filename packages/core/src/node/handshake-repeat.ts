@@ -43,11 +43,11 @@ export class LostHandshakes {
   /** The relay asks, and is answered now. */
   asked(relay: NodeId, peers: Iterable<readonly [PeerSlot, Peer]>, now: Millis): void {
     for (const [slot, { handshake }] of peers) {
-      const wentByIt = handshake.by.some((candidate) => candidate.type === "relay" && candidate.relay === relay);
-      const { bytes } = handshake;
-      const key = `${slot} ${relay}`;
-      if (!wentByIt || now >= handshake.sentAt + ASKED_WITHIN || this.#repeats.get(key)?.bytes === bytes) continue;
-      this.#repeats.set(key, { slot, relay, bytes, dueAt: REPEATED_AFTER.map((after) => now + after) });
+      const { bytes, by, repeatedBy, sentAt } = handshake;
+      const wentByIt = by.some((candidate) => candidate.type === "relay" && candidate.relay === relay);
+      if (!wentByIt || now >= sentAt + ASKED_WITHIN || repeatedBy.has(relay)) continue;
+      repeatedBy.add(relay);
+      this.#repeats.set(`${slot} ${relay}`, { slot, relay, bytes, dueAt: REPEATED_AFTER.map((after) => now + after) });
     }
   }
 
@@ -58,7 +58,11 @@ export class LostHandshakes {
 
   takeDue(now: Millis): readonly LostHandshake[] {
     const due = [...this.#repeats].filter(([, { dueAt }]) => dueAt.some((at) => at <= now));
-    for (const [key, repeat] of due) this.#repeats.set(key, { ...repeat, dueAt: repeat.dueAt.filter((at) => at > now) });
+    for (const [key, repeat] of due) {
+      const dueAt = repeat.dueAt.filter((at) => at > now);
+      if (dueAt.length > 0) this.#repeats.set(key, { ...repeat, dueAt });
+      else this.#repeats.delete(key);
+    }
     return due.map(([, repeat]) => repeat);
   }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { randomBelow } from "../crypto/random.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import { type Millis, minutes, seconds } from "../time/millis.ts";
 import { KEEPALIVES, NatLifetime } from "./nat-lifetime.ts";
@@ -17,9 +18,15 @@ class Behind {
   shutFor: Millis = 0;
   /** Of the calls of the home, this many are lost from now on. */
   lost = 0;
+  /** Of all datagrams, so many are lost. */
+  loss = 0;
+  /** How long a shorter keepalive than the first was in use. */
+  shortFor: Millis = 0;
+  readonly #random: SeededRandom;
 
   constructor(forgetsAfter: Millis, seed = 1) {
-    this.lifetime = new NatLifetime(new SeededRandom(seed));
+    this.#random = new SeededRandom(seed);
+    this.lifetime = new NatLifetime(this.#random);
     this.forgetsAfter = forgetsAfter;
     this.lifetime.enter("home");
   }
@@ -37,13 +44,20 @@ class Behind {
       this.lifetime.answered(this.now + RTT);
       const backAt = this.now + RTT + (recall?.after ?? 0);
       if (recall !== undefined) this.recalls++;
-      const isIn = backAt - this.now < this.forgetsAfter && this.lost-- <= 0;
+      const isIn = backAt - this.now < this.forgetsAfter && this.lost-- <= 0 && this.#comes(recall?.copies ?? 0);
       if (recall !== undefined && isIn) this.lifetime.recalled(recall.token, backAt);
       const silence = this.lifetime.keepalive.max + RTT;
+      if (this.level > 0) this.shortFor += silence;
       this.shutFor += Math.max(0, silence - this.forgetsAfter);
       this.now += silence;
     }
     return this;
+  }
+
+  /** Of the recalls that leave, one comes, and of as many calls, one comes back. */
+  #comes(copies: number): boolean {
+    const one = (): boolean => Array.from({ length: copies }, () => randomBelow(this.#random, 1_000) >= 1_000 * this.loss).some(Boolean);
+    return one() && one();
   }
 }
 
@@ -104,8 +118,56 @@ test("each network has its own; one that was left is known when it is entered ag
   host.lifetime.enter("home");
   assert.equal(host.level, 1);
   host.lifetime.enter("home");
-  host.run(host.now + minutes(1));
-  assert.equal(host.level, 1, "tried longer at once, and found too long again");
+  host.shutFor = 0;
+  host.run(host.now + minutes(40));
+  assert.equal(host.level, 1);
+  assert.equal(host.shutFor, 0, "coming and going makes nothing be tried again before its time");
+});
+
+test("a home that never calls back shortens nothing for long, and is asked no more until there is another one", () => {
+  const host = new Behind(seconds(30));
+  host.lost = Number.POSITIVE_INFINITY;
+  host.run(minutes(3));
+  assert.equal(host.level, 0);
+  assert.equal(host.lifetime.isShort, false);
+  const { recalls } = host;
+  host.run(minutes(60));
+  assert.equal(host.recalls, recalls);
+  host.lifetime.homeReplaced();
+  host.lost = 0;
+  host.run(minutes(62));
+  assert.equal(host.recalls, recalls + 2);
+});
+
+test("a lifetime counts as short only when a call came at a shorter one", () => {
+  const host = new Behind(seconds(15));
+  host.run(seconds(54));
+  assert.equal(host.level, 1);
+  assert.equal(host.lifetime.isShort, false);
+  host.run(seconds(120));
+  assert.equal(host.lifetime.isShort, true);
+});
+
+test("5 % of loss each way passes for a short lifetime in less than 1 % of the time", () => {
+  const hosts = Array.from({ length: 20 }, (_, i) => {
+    const host = new Behind(seconds(30), i + 1);
+    host.loss = 0.05;
+    return host.run(minutes(60 * 24));
+  });
+  const share = hosts.reduce((sum, { shortFor }) => sum + shortFor, 0) / (20 * minutes(60 * 24));
+  assert.ok(share < 0.01, `${share}`);
+});
+
+test("a PING long after its time, as after a sleep, and a call before its time tell nothing", () => {
+  const lifetime = new NatLifetime(new SeededRandom(1));
+  const every = seconds(20);
+  for (let now = 0; now < minutes(60); now += minutes(5)) {
+    lifetime.beginKeepalive(now);
+    const token = lifetime.recall(every, now)?.token ?? assert.fail();
+    lifetime.recalled(token, now + seconds(2));
+    lifetime.answered(now + RTT);
+  }
+  assert.equal(lifetime.keepalive, KEEPALIVES[0]);
 });
 
 test("a home that is silent, another home, a PING before its time, and a token of somebody's own tell nothing", () => {
@@ -116,7 +178,7 @@ test("a home that is silent, another home, a PING before its time, and a token o
     return lifetime.recall(every, now)?.token;
   };
   for (let now = 0; now < seconds(200); now += seconds(21)) assert.ok(next(now), "the home does not answer");
-  lifetime.forgetRecall();
+  lifetime.homeReplaced();
   lifetime.answered(seconds(200));
   assert.ok(next(seconds(201)));
   assert.equal(next(seconds(206)), undefined, "void, and not begun anew: PINGs that follow each other quickly are no keepalives");

@@ -1,5 +1,5 @@
-import { type Endpoint, formatEndpoint, sameEndpoint } from "../address/endpoint.ts";
-import type { Ip } from "../address/ip.ts";
+import { type Endpoint, sameEndpoint } from "../address/endpoint.ts";
+import { type Ip, ipFamily } from "../address/ip.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import { MAX_REFLEXIVE } from "../records/endpoint-record.ts";
 import type { Millis } from "../time/millis.ts";
@@ -41,9 +41,11 @@ export class OwnPlace {
     this.#unasked.assume();
   }
 
-  /** What tells the network that the host is in from others. */
+  /** What tells the network that the host is in from others: its IPv4 addresses, if it has any. Those of IPv6 change by the day, and NATs are rare there. */
   network(): string {
-    return this.own().map(formatEndpoint).join();
+    const ips = [...new Set(this.own().map(({ ip }) => ip))];
+    const v4 = ips.filter((ip) => ipFamily(ip) === 4);
+    return (v4.length > 0 ? v4 : ips).sort().join();
   }
 
   mapping(now: Millis): Mapping {

@@ -143,7 +143,7 @@ export class PeerPaths {
       isRelay: false,
       dropping: new DroppingRelays(),
       heldHandshake: undefined,
-      handshake: { bytes: new Uint8Array(), by: [], sentAt: 0 },
+      handshake: { bytes: new Uint8Array(), by: [], sentAt: 0, repeatedBy: new Set() },
       boot: undefined,
       unansweredAt: undefined,
       heardInTunnelAt: Number.NEGATIVE_INFINITY,
@@ -173,10 +173,10 @@ export class PeerPaths {
     return this.#place.observed();
   }
 
-  /** A peer says where it saw us. */
-  noteObserved(observer: NodeId, seen: Endpoint, now: Millis): readonly NodeEffect[] {
+  /** A peer says, from there, where it saw us. */
+  noteObserved(observer: NodeId, seen: { readonly from: Endpoint; readonly at: Endpoint }, now: Millis): readonly NodeEffect[] {
     const kept = this.homes.answered(observer, seen, now);
-    if (!this.#place.seen(observer, seen, now)) return kept;
+    if (!this.#place.seen(observer, seen.at, now)) return kept;
     return [...kept, ...(this.#place.isReachable ? this.relays.tendHomes(now) : [])];
   }
 
@@ -186,8 +186,9 @@ export class PeerPaths {
   }
 
   /** The peer asks to be called back there. What it asked before its goodbye may have been on the way. */
-  recall(slot: PeerSlot, way: Way, body: Extract<ProbeBody, { type: "recall" }>, now: Millis): void {
+  recall(slot: PeerSlot, way: Way, body: Extract<ProbeBody, { type: "recall" }>, now: Millis): readonly NodeEffect[] {
     if (this.#peers.get(slot)?.path.state.name !== "stopped") this.#recalls.add(slot, way, body, now);
+    return [];
   }
 
   /** A control link leads there. */
@@ -421,7 +422,7 @@ export class PeerPaths {
   /** A handshake message, by each of them that leads anywhere. */
   sendAll(slot: PeerSlot, candidates: readonly Candidate[], bytes: Uint8Array, now: Millis): readonly NodeEffect[] {
     const peer = this.#peers.get(slot);
-    if (peer !== undefined) peer.handshake = { bytes, by: candidates, sentAt: now };
+    if (peer !== undefined) peer.handshake = { bytes, by: candidates, sentAt: now, repeatedBy: new Set() };
     return this.#sendBy(slot, candidates, bytes, { now });
   }
 

@@ -29,8 +29,7 @@ export interface Peer {
   readonly dropping: DroppingRelays;
   /** A handshake message that found no path; it leaves when there is one. Only the latest is worth sending. */
   heldHandshake: Uint8Array | undefined;
-  /** The handshake message that left last, by which ways, and when. */
-  handshake: { readonly bytes: Uint8Array; readonly by: readonly Candidate[]; readonly sentAt: Millis };
+  handshake: SentHandshake;
   /** Of its last PONG. */
   boot: BootId | undefined;
   unansweredAt: Millis | undefined;
@@ -40,6 +39,15 @@ export interface Peer {
   readonly probeBudget: TokenBucket;
   readonly offerBudget: TokenBucket;
   readonly punchBudget: TokenBucket;
+}
+
+/** The handshake message that left last. */
+export interface SentHandshake {
+  readonly bytes: Uint8Array;
+  readonly by: readonly Candidate[];
+  readonly sentAt: Millis;
+  /** Relays that did not pass it on, and got it again. */
+  readonly repeatedBy: Set<NodeId>;
 }
 
 /** What is known of one peer, for views and decisions. */

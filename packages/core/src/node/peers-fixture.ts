@@ -12,6 +12,7 @@ import { direct } from "../path/candidate.ts";
 import { type FreeProbe, ProbeExchange } from "../path/probe-exchange.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import type { Millis } from "../time/millis.ts";
+import { earliest } from "../time/wake.ts";
 import { datagramKind } from "../wire/datagram-kind.ts";
 import { Counters } from "./counters.ts";
 import type { NodeEffect } from "./node-effect.ts";
@@ -74,8 +75,8 @@ export class FarPeer {
     );
   }
 
-  recall(afterMillis: Millis): Uint8Array {
-    return this.#probes.frame(0, { type: "recall", token: new Uint8Array(8).fill(this.number), afterMillis }) ?? assert.fail();
+  recall(afterMillis: Millis, mark = this.number): Uint8Array {
+    return this.#probes.frame(0, { type: "recall", token: new Uint8Array(8).fill(mark), afterMillis }) ?? assert.fail();
   }
 
   recalled(token: Uint8Array): Uint8Array {
@@ -93,6 +94,8 @@ let boots = 1_000;
 
 export class PeersWorld {
   readonly counters: Counters = new Counters();
+  /** Peers were asked to call back. */
+  #calls: readonly { readonly dueAt: Millis; readonly peer: FarPeer; readonly token: Uint8Array }[] = [];
   readonly peers: Peers;
   own: readonly Endpoint[] = [OWN];
   /** By routers. */
@@ -148,8 +151,7 @@ export class PeersWorld {
       const isForIt = way.relay === undefined && way.endpoint.ip === peer.endpoint.ip && ttl === undefined;
       if (!isForIt || datagramKind(bytes) !== "probe") return [];
       const outcome = peer.receive(bytes, seen);
-      // At once: it shall not be missing.
-      if (outcome.type === "recall") return this.receive({ endpoint: peer.endpoint }, peer.recalled(outcome.token));
+      if (outcome.type === "recall") this.#calls = [...this.#calls, { dueAt: this.now + outcome.afterMillis, peer, token: outcome.token }];
       return outcome.type === "ping" ? this.receive({ endpoint: peer.endpoint }, outcome.pong) : [];
     });
   }
@@ -163,8 +165,12 @@ export class PeersWorld {
   /** Fires every timer up to `end`; what is asked of these is answered. */
   until(end: Millis, answering: readonly FarPeer[] = [], seen: Endpoint = PUBLIC): readonly NodeEffect[] {
     const all: NodeEffect[] = [];
-    for (let dueAt = this.peers.wakeAt(); dueAt !== undefined && dueAt <= end; dueAt = this.peers.wakeAt()) {
+    const nextAt = (): Millis | undefined => earliest(this.peers.wakeAt(), ...this.#calls.map(({ dueAt }) => dueAt));
+    for (let dueAt = nextAt(); dueAt !== undefined && dueAt <= end; dueAt = nextAt()) {
       this.now = Math.max(this.now, dueAt);
+      const called = this.#calls.filter((call) => call.dueAt <= this.now);
+      this.#calls = this.#calls.filter((call) => call.dueAt > this.now);
+      for (const { peer, token } of called) all.push(...this.receive({ endpoint: peer.endpoint }, peer.recalled(token)));
       const effects = this.peers.timer(this.now);
       all.push(...effects, ...answering.flatMap((peer) => this.answer(effects, peer, seen)));
     }

@@ -301,18 +301,17 @@ export class Peers {
       case "punch":
       case "locate":
       case "located":
+      case "recall":
         if (!peer.punchBudget.take(now)) {
           this.#counters.count("probe.overBudget");
           return [];
         }
         if (outcome.type === "punch") return this.#paths.punches.said(outcome.slot, outcome.step, outcome.ports, now);
         if (outcome.type === "locate") return this.#paths.punches.locate(outcome.slot, candidate, outcome.number, now);
+        if (outcome.type === "recall") return this.#paths.recall(outcome.slot, from, outcome, now);
         return this.#paths.punches.located(peer.node, outcome, now);
-      case "recall":
-        this.#paths.recall(outcome.slot, from, outcome, now);
-        return [];
       case "recalled":
-        return this.#paths.homes.recalled(peer.node, outcome.token, now);
+        return isDirectByUdp(candidate) ? this.#paths.homes.recalled(peer.node, outcome.token, now) : [];
       case "offer": {
         if (this.#isFromBeforeGoodbye(peer, outcome.boot)) return [];
         if (!outcome.isAnswer && !peer.offerBudget.take(now)) {
@@ -365,7 +364,7 @@ export class Peers {
     if (isDirectByUdp(candidate) && !isPrivate(candidate.endpoint.ip)) this.#paths.tcpWays.answered(node, now);
     return [
       ...(isDirectByUdp(candidate) && candidate.socket === undefined && isUsableCandidate(this.#options.plan, observed)
-        ? this.#paths.noteObserved(node, observed, now)
+        ? this.#paths.noteObserved(node, { from: candidate.endpoint, at: observed }, now)
         : []),
       ...this.#paths.step(slot, { type: "answered", candidate, rtt }, now),
       ...this.#repeatHandshake(slot, repeatAfterProof(peer, now), now),

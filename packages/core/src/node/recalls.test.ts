@@ -9,14 +9,14 @@ test("who asks to be called back is called once, where it asked from, when its t
   const from = { endpoint: x.endpoint, socket: 0 };
   assert.deepEqual(world.receive(from, x.recall(5_000)), []);
   world.now += 1_000;
-  assert.deepEqual(world.receive(from, x.recall(9_500)), []);
+  assert.deepEqual(world.receive(from, x.recall(9_500, 77)), []);
   assert.deepEqual(datagramsOf(world.until(world.now + 9_499)), []);
   const [called, ...others] = datagramsOf(world.until(world.now + 1));
   assert.ok(called !== undefined && others.length === 0);
   assert.deepEqual(called.way, from);
   const outcome = x.receive(called.bytes);
   assert.ok(outcome.type === "recalled");
-  assert.deepEqual(outcome.token, new Uint8Array(8).fill(x.number));
+  assert.deepEqual(outcome.token, new Uint8Array(8).fill(77));
   assert.deepEqual(datagramsOf(world.until(world.now + 60_000)), []);
 });
 
@@ -38,4 +38,18 @@ test("who said goodbye is not called back, whether it asked before or its questi
   world.peers.stopped(x.node, world.now);
   assert.deepEqual(world.receive({ endpoint: x.endpoint }, x.recall(20_000)), []);
   assert.deepEqual(datagramsOf(world.until(world.now + 60_000)), []);
+});
+
+test("who asks twice with one token is called twice, and not a third time", () => {
+  const world = new PeersWorld([x, y]);
+  for (let n = 0; n < 5; n++) world.receive({ endpoint: x.endpoint }, x.recall(5_000));
+  assert.equal(datagramsOf(world.until(world.now + 60_000)).length, 2);
+});
+
+test("a call within a second is not made, nor more than a few are remembered for who asks all the time", () => {
+  const world = new PeersWorld([x, y]);
+  world.receive({ endpoint: x.endpoint }, x.recall(999));
+  assert.equal(datagramsOf(world.until(world.now + 60_000)).length, 0);
+  for (let n = 0; n < 1_000; n++) world.receive({ endpoint: x.endpoint }, x.recall(1_000));
+  assert.ok(world.count("probe.overBudget") > 900);
 });

@@ -5,6 +5,7 @@ import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { randomBelow, randomU32 } from "../crypto/random.ts";
 import type { Millis } from "../time/millis.ts";
 import { earliest } from "../time/wake.ts";
+import { WakeQueue } from "../time/wake-queue.ts";
 import {
   type CookieReply,
   decodeHandshakeMessage,
@@ -47,7 +48,6 @@ import {
   sessionsOf,
 } from "./session-rotation.ts";
 import { StampClock } from "./stamp-clock.ts";
-import { WakeQueue } from "./wake-queue.ts";
 
 /** What a status view shows of one peer. */
 export interface SessionView {

@@ -6,10 +6,10 @@ import type { AgreementKey, Crypto } from "../crypto/crypto.ts";
 import { GUARD_LIMITS, type GuardLimits, HandshakeGuard } from "../engine/handshake-guard.ts";
 import { SeededRandom } from "../testing/seeded-random.ts";
 import { type Millis, seconds } from "../time/millis.ts";
+import { WakeQueue } from "../time/wake-queue.ts";
 import { INITIATION_TYPE } from "../wire/handshake-message.ts";
 import type { SessionEffect, SessionEvent, SessionKeys, SessionSlot, TrafficStamps } from "./session-event.ts";
 import { SessionTable } from "./session-table.ts";
-import { WakeQueue } from "./wake-queue.ts";
 
 // A hub and its peers, each with a session table and as much of an engine as sessions can tell, on a wire that loses,
 // repeats and reorders. Days pass in milliseconds, because the cryptography is a toy and time without traffic is skipped.

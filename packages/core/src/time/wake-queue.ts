@@ -1,4 +1,4 @@
-import type { Millis } from "../time/millis.ts";
+import type { Millis } from "./millis.ts";
 
 interface Entry<T> {
   readonly at: Millis;
