@@ -251,7 +251,7 @@ export class MeshNode {
       }
       case "port-mapped": {
         const hasLost = this.#ownRecord.portMapped(event.endpoints, this.#now);
-        return hasLost && !this.#farewell.isBegun ? this.#peers.networkChanged(this.#now) : [];
+        return hasLost && !this.#farewell.isBegun ? this.#peers.mappingLost(this.#now) : [];
       }
       case "tcp-way":
         return [...this.#peers.tcpWay(event.node, event.way, this.#now), ...this.#targets.relink(event.node)];

@@ -3,21 +3,19 @@ import type { Way } from "../address/way.ts";
 import type { Random } from "../crypto/crypto.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import { type Candidate, direct, isTcpEndpoint, relayed, sameCandidate } from "../path/candidate.ts";
-import { NEW_PATH, type PathEffect, type PathEvent, type PeerPath, pathWakeAt } from "../path/path-state.ts";
+import { inUse } from "../path/path-rules.ts";
+import { type PathEffect, type PathEvent, type PeerPath, pathWakeAt } from "../path/path-state.ts";
 import type { ProbeExchange } from "../path/probe-exchange.ts";
 import { stepPath } from "../path/step-path.ts";
 import type { PeerSlot, RelayMember } from "../ports/datapath.ts";
 import type { Millis } from "../time/millis.ts";
-import { TokenBucket } from "../time/token-bucket.ts";
 import { earliest } from "../time/wake.ts";
 import { MAX_OFFERED, type ProbeBody, type ProbePurpose } from "../wire/probe.ts";
-import { CandidateLog } from "./candidate-log.ts";
 import type { Counters } from "./counters.ts";
-import { DroppingRelays } from "./dropping-relays.ts";
 import { KeptHomes } from "./kept-homes.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import { OwnPlace } from "./own-place.ts";
-import { isInNeed, type OuterPlace, type Peer, type PublishedPlace, type Surroundings } from "./peer.ts";
+import { isInNeed, newPeer, type OuterPlace, type Peer, type PublishedPlace, type Surroundings } from "./peer.ts";
 import { PeerRelays } from "./peer-relays.ts";
 import { pathOf } from "./peer-state.ts";
 import { PeerWays } from "./peer-ways.ts";
@@ -27,13 +25,6 @@ import { Recalls } from "./recalls.ts";
 import { Rendezvous } from "./rendezvous.ts";
 import type { SlotTable } from "./slot-table.ts";
 import { type TcpWay, TcpWays, type TcpWaysStep } from "./tcp-ways.ts";
-
-/** PINGs for one peer: a probing round over all its candidates goes through at once, a flood of claims does not. */
-const PEER_PROBES = { burst: 100, perSecond: 20 };
-/** Offers of one peer that are answered: each makes us send a round of PINGs where it says. */
-const PEER_OFFERS = { burst: 6, perSecond: 0.5 };
-/** Steps of a peer's searches with further sockets, and its questions where others are: a dozen for a search that goes well. */
-const PEER_PUNCHES = { burst: 40, perSecond: 4 };
 
 /** Between failed peers that are tried again when our network changed: with 8 addresses and 5 rounds each, within the budget of all. */
 const RETRY_SPACING: Millis = 150;
@@ -133,24 +124,7 @@ export class PeerPaths {
   }
 
   add(slot: PeerSlot, node: NodeId): void {
-    this.#peers.set(slot, {
-      node,
-      path: NEW_PATH,
-      candidates: new CandidateLog(),
-      used: [],
-      homes: [],
-      mapping: "unknown",
-      isRelay: false,
-      dropping: new DroppingRelays(),
-      heldHandshake: undefined,
-      handshake: { bytes: new Uint8Array(), by: [], sentAt: 0, repeatedBy: new Set() },
-      boot: undefined,
-      unansweredAt: undefined,
-      heardInTunnelAt: Number.NEGATIVE_INFINITY,
-      probeBudget: new TokenBucket(PEER_PROBES),
-      offerBudget: new TokenBucket(PEER_OFFERS),
-      punchBudget: new TokenBucket(PEER_PUNCHES),
-    });
+    this.#peers.set(slot, newPeer(node));
   }
 
   remove(slot: PeerSlot, now: Millis): readonly NodeEffect[] {
@@ -254,16 +228,25 @@ export class PeerPaths {
   networkChanged(now: Millis): readonly NodeEffect[] {
     this.tcpWays.networkChanged(now);
     this.#place.networkChanged();
-    this.#probeBudget.clear();
-    this.#punches.networkChanged(now);
+    if (this.#probeBudget.beginAnew(now)) this.#punches.networkChanged(now);
     const effects: NodeEffect[] = [];
     let retryAt = now;
-    const homesFirst = [...this.#peers].sort(([, a], [, b]) => this.#rendezvous.rank(a.node) - this.#rendezvous.rank(b.node));
-    for (const [slot, { path }] of homesFirst) {
+    for (const [slot, { path }] of this.#homesFirst()) {
       if (path.state.name === "failed") retryAt += RETRY_SPACING;
       effects.push(...this.step(slot, { type: "network-changed", retryAt }, now));
     }
     return effects;
+  }
+
+  /** A router took back what it had mapped: it may have started anew, and let nobody in. Who is in touch is asked; the network is the same. */
+  mappingLost(now: Millis): readonly NodeEffect[] {
+    this.#place.networkChanged();
+    const used = this.#homesFirst().filter(([, { path }]) => inUse(path.state));
+    return used.flatMap(([slot]) => this.step(slot, { type: "doubted" }, now));
+  }
+
+  #homesFirst(): readonly (readonly [PeerSlot, Peer])[] {
+    return [...this.#peers].sort(([, a], [, b]) => this.#rendezvous.rank(a.node) - this.#rendezvous.rank(b.node));
   }
 
   timer(now: Millis): readonly NodeEffect[] {

@@ -1,16 +1,23 @@
 import type { Endpoint } from "../address/endpoint.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import type { Candidate } from "../path/candidate.ts";
-import type { PeerPath } from "../path/path-state.ts";
+import { NEW_PATH, type PeerPath } from "../path/path-state.ts";
 import type { BootId } from "../path/probe-exchange.ts";
 import type { PeerSlot } from "../ports/datapath.ts";
 import type { TrafficStamps } from "../session/session-event.ts";
 import type { Millis } from "../time/millis.ts";
-import type { TokenBucket } from "../time/token-bucket.ts";
+import { TokenBucket } from "../time/token-bucket.ts";
 import type { Mapping } from "../wire/probe.ts";
-import type { CandidateLog } from "./candidate-log.ts";
-import type { DroppingRelays } from "./dropping-relays.ts";
+import { CandidateLog } from "./candidate-log.ts";
+import { DroppingRelays } from "./dropping-relays.ts";
 import type { Sighting } from "./observed-endpoints.ts";
+
+/** PINGs for one peer: a probing round over all its candidates goes through at once, a flood of claims does not. */
+const PEER_PROBES = { burst: 100, perSecond: 20 };
+/** Offers of one peer that are answered: each makes us send a round of PINGs where it says. */
+const PEER_OFFERS = { burst: 6, perSecond: 0.5 };
+/** Steps of a peer's searches with further sockets, and its questions where others are: a dozen for a search that goes well. */
+const PEER_PUNCHES = { burst: 40, perSecond: 4 };
 
 /** One peer, for as long as it is a member. */
 export interface Peer {
@@ -39,6 +46,27 @@ export interface Peer {
   readonly probeBudget: TokenBucket;
   readonly offerBudget: TokenBucket;
   readonly punchBudget: TokenBucket;
+}
+
+export function newPeer(node: NodeId): Peer {
+  return {
+    node,
+    path: NEW_PATH,
+    candidates: new CandidateLog(),
+    used: [],
+    homes: [],
+    mapping: "unknown",
+    isRelay: false,
+    dropping: new DroppingRelays(),
+    heldHandshake: undefined,
+    handshake: { bytes: new Uint8Array(), by: [], sentAt: 0, repeatedBy: new Set() },
+    boot: undefined,
+    unansweredAt: undefined,
+    heardInTunnelAt: Number.NEGATIVE_INFINITY,
+    probeBudget: new TokenBucket(PEER_PROBES),
+    offerBudget: new TokenBucket(PEER_OFFERS),
+    punchBudget: new TokenBucket(PEER_PUNCHES),
+  };
 }
 
 /** The handshake message that left last. */

@@ -183,6 +183,10 @@ export class Peers {
     return this.#paths.networkChanged(now);
   }
 
+  mappingLost(now: Millis): readonly NodeEffect[] {
+    return this.#paths.mappingLost(now);
+  }
+
   /** The peer said goodbye. */
   stopped(node: NodeId, now: Millis): readonly NodeEffect[] {
     const slot = this.slotOf(node);

@@ -91,8 +91,27 @@ describe("an address that never answered", () => {
     assert.ok(flood(linked, START + 62_000, START + 65_000) >= 12);
     const moved = new ProbeBudget();
     flood(moved, START, START + 60_000);
-    moved.clear();
+    assert.ok(moved.beginAnew(START + 61_000));
     assert.ok(flood(moved, START + 62_000, START + 65_000) >= 12);
+  });
+
+  test("a network that changes every few seconds makes it asked anew three times, and once in ten minutes", () => {
+    const budget = new ProbeBudget();
+    let sent = 0;
+    for (let now = START; now < START + minutes(60); now += seconds(10)) {
+      budget.beginAnew(now);
+      sent += flood(budget, now, now + seconds(10));
+    }
+    assert.ok(sent <= 9 * (3 * 18 + 7) + 12, `${sent}`);
+  });
+
+  test("in whose name ever new ports are sent from: 50 at once and one a second, until it answers", () => {
+    const budget = new ProbeBudget();
+    let sent = 0;
+    for (let i = 0; i < 6_000; i++) if (ask(budget, START + i * 10, at(E.ip, 1_024 + i), "triggered")) sent++;
+    assert.ok(sent >= 50 && sent <= 50 + 60, `${sent}`);
+    budget.answered(E, START + 60_000);
+    assert.ok(ask(budget, START + 60_000, at(E.ip, 1_023), "triggered"));
   });
 });
 

@@ -34,6 +34,8 @@ const FREE_FOR: Millis = minutes(10);
 const IP_FRESH: Rate = { burst: 100, perSecond: 5 };
 const IP_SILENT: Rate = { burst: BURST, perSecond: 0.2 };
 const IP_PATIENCE = 300;
+/** Those that answer a datagram from there beside: who sends in the name of another can vary its ports. */
+const IP_TRIGGERED: Rate = { burst: 50, perSecond: 1 };
 
 /** Who names others to make us forget one has the whole host's budget of 100 s spent for it, and earns 12 PINGs. 200 bytes each. */
 const MAX_ADDRESSES = 8_192;
@@ -42,6 +44,9 @@ const MAX_IPS = 4_096;
 /** What a home router forwards without noticing, and at most 5,000 a minute: 2,500 at once and 41 a second. */
 const HOST_SECOND: Rate = { burst: 600, perSecond: 300 };
 const HOST_MINUTE: Rate = { burst: 2_500, perSecond: 41 };
+
+/** Changes of our own network that make us forget who was silent. */
+const NEW_STARTS: Rate = { burst: 3, perSecond: 1 / 600 };
 
 interface Rate {
   readonly burst: number;
@@ -65,6 +70,7 @@ interface Address {
 interface Place {
   fresh: TokenBucket;
   readonly silent: TokenBucket;
+  readonly triggered: TokenBucket;
   unanswered: number;
   answeredAt: Millis;
   /** Addresses there that were silent until then are asked as if they were new. */
@@ -77,6 +83,7 @@ export class ProbeBudget {
   readonly #places = new BoundedMap<string, Place>(MAX_IPS);
   readonly #second = new TokenBucket(HOST_SECOND);
   readonly #minute = new TokenBucket(HOST_MINUTE);
+  readonly #newStarts = new TokenBucket(NEW_STARTS);
 
   /** Of the whole host; spent when true. */
   takeOfHost(now: Millis): boolean {
@@ -87,19 +94,21 @@ export class ProbeBudget {
   affords(to: Endpoint, reason: ProbeReason, now: Millis): boolean {
     const address = this.#addresses.get(formatEndpoint(to));
     const place = this.#places.get(placeOf(to.ip));
-    if (address === undefined) return reason === "triggered" || hasRoom(place, now);
-    if (isFree(address.answeredAt, now)) return true;
-    if (!address.bucket.has(now)) return false;
-    if (reason === "triggered") return true;
-    return hasRoom(place, now) && (address.answeredAt !== undefined || isDue(address, { place, reason, now }));
+    if (isFree(address?.answeredAt, now)) return true;
+    if (reason === "triggered") return address?.bucket.has(now) !== false && mayAnswer(place, now);
+    if (address === undefined) return hasRoom(place, now);
+    return address.bucket.has(now) && hasRoom(place, now) && (address.answeredAt !== undefined || isDue(address, { place, reason, now }));
   }
 
   sent(to: Endpoint, reason: ProbeReason, now: Millis): void {
     const address = this.#addressOf(to, now);
     if (isFree(address.answeredAt, now)) return;
     address.bucket.take(now);
-    if (reason === "triggered") return;
     const place = this.#placeOf(to.ip);
+    if (reason === "triggered") {
+      place.triggered.take(now);
+      return;
+    }
     if (!isFree(place.answeredAt, now)) {
       place.unanswered++;
       place.fresh.take(now);
@@ -126,10 +135,15 @@ export class ProbeBudget {
     Object.assign(place, { forgivenAt: now, unanswered: 0 });
   }
 
-  /** Our own addresses changed: what was silent before may have been so because of us. */
-  clear(): void {
+  /**
+   * Our own addresses changed: what was silent before may have been so because of us. False, and nothing changes, on a host whose addresses
+   * come and go: it would flood those that others name.
+   */
+  beginAnew(now: Millis): boolean {
+    if (!this.#newStarts.take(now)) return false;
     this.#addresses.clear();
     this.#places.clear();
+    return true;
   }
 
   #addressOf(to: Endpoint, now: Millis): Address {
@@ -154,6 +168,7 @@ export class ProbeBudget {
     const place = this.#places.get(key) ?? {
       fresh: new TokenBucket(IP_FRESH),
       silent: new TokenBucket(IP_SILENT),
+      triggered: new TokenBucket(IP_TRIGGERED),
       unanswered: 0,
       answeredAt: never,
       forgivenAt: never,
@@ -178,6 +193,10 @@ function isDue(
 function hasRoom(place: Place | undefined, now: Millis): boolean {
   if (place === undefined || isFree(place.answeredAt, now)) return true;
   return place.unanswered < IP_PATIENCE ? place.fresh.has(now) : place.silent.has(now);
+}
+
+function mayAnswer(place: Place | undefined, now: Millis): boolean {
+  return place === undefined || isFree(place.answeredAt, now) || place.triggered.has(now);
 }
 
 function isFree(answeredAt: Millis | undefined, now: Millis): boolean {
