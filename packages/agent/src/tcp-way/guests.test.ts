@@ -61,6 +61,19 @@ test("when it is full strangers push out each other, and nobody who is proven", 
   assert.deepEqual([house.refused, house.guests.count], [["pushedOut", "noRoom"], 3]);
 });
 
+test("one source that has filled the house gives up its last places, as long as it has a quarter of them; to others, not to itself", () => {
+  const house = new House(8);
+  for (let i = 0; i < 8; i++) house.admit("greedy", `greedy ${i}`)?.proven();
+  assert.equal(house.admit("greedy"), undefined);
+  for (const source of ["a", "b", "c", "d", "e", "f", "g"]) house.admit(source)?.proven();
+  assert.deepEqual(
+    house.closed,
+    [7, 6, 5, 4, 3, 2, 1].map((i) => `greedy ${i}`),
+  );
+  assert.equal(house.admit("h"), undefined);
+  assert.equal(house.guests.count, 8);
+});
+
 test("a flood of one source is held back to 8 a second, one of all to 50", () => {
   const house = new House(1_000);
   const admitted = (sources: (i: number) => string): number =>

@@ -4,17 +4,19 @@
  *   accepted      → unproven: PROOF_TIMEOUT for TLS, HTTP and the upgrade
  *   → upgraded    → PROOF_TIMEOUT again, for the engine or the control plane to have something to say to it
  *   → proven      → stays as long as it likes
- *   too fast, or no room made by an unproven one → refused
+ *   too fast, or no room made by an unproven one or by a source that has more than its share → refused
  *
  * Strangers push out each other only: of one source at most MAX_UNPROVEN_PER_SOURCE are unproven, and the oldest makes room. A source
- * that has proven itself comes back past the pace of all: who knocks from many addresses keeps out newcomers at most.
+ * that has proven itself comes back past the pace of all: who knocks from many addresses keeps out newcomers at most. One member cannot
+ * have the whole house: where all places are taken, the source with most of them, a quarter at least, gives its last one up.
  */
 import type { Clock, Millis } from "@mesh/core/ports";
 
 /** For each of the two steps; the engine is silent to strangers. */
-export const PROOF_TIMEOUT: Millis = 10_000;
+export const PROOF_TIMEOUT: Millis = 15_000;
 /** Members behind one NAT have proven themselves one after the other, and are not counted. */
 export const MAX_UNPROVEN_PER_SOURCE = 4;
+const MOST_BY_ONE_SOURCE = 1 / 4;
 /** Handshakes a second: each costs a millisecond of TLS. */
 const MAX_A_SECOND = 50;
 const MAX_A_SECOND_PER_SOURCE = 8;
@@ -40,9 +42,12 @@ export interface Guest {
   left(): void;
 }
 
-interface Unproven {
+interface Proven {
   readonly source: string;
   readonly close: () => void;
+}
+
+interface Unproven extends Proven {
   cancel: () => void;
 }
 
@@ -50,7 +55,8 @@ export class Guests {
   readonly #options: GuestsOptions;
   /** The oldest first. */
   readonly #unproven = new Map<Guest, Unproven>();
-  readonly #proven = new Set<Guest>();
+  /** The oldest first. */
+  readonly #proven = new Map<Guest, Proven>();
   /** When a source proved itself last; the oldest first. */
   readonly #knownAt = new Map<string, Millis>();
   #secondAt = Number.NEGATIVE_INFINITY;
@@ -70,7 +76,8 @@ export class Guests {
     if (!this.#isPaced(source)) return this.#refuse("tooFast");
     const ofSource = [...this.#unproven].filter(([, one]) => one.source === source);
     const isFull = this.count >= this.#options.max;
-    const inTheWay = ofSource.length >= MAX_UNPROVEN_PER_SOURCE ? ofSource[0] : isFull ? [...this.#unproven][0] : undefined;
+    const taken = isFull ? ([...this.#unproven][0] ?? this.#lastOfGreatest(source)) : undefined;
+    const inTheWay = ofSource.length >= MAX_UNPROVEN_PER_SOURCE ? ofSource[0] : taken;
     if (inTheWay !== undefined) this.#takeBack(...inTheWay, "pushedOut");
     else if (isFull) return this.#refuse("noRoom");
     const guest: Guest = {
@@ -101,7 +108,7 @@ export class Guests {
     if (unproven === undefined) return;
     unproven.cancel();
     this.#unproven.delete(guest);
-    this.#proven.add(guest);
+    this.#proven.set(guest, unproven);
     this.#remember(unproven.source);
   }
 
@@ -118,7 +125,15 @@ export class Guests {
     this.#proven.delete(guest);
   }
 
-  #takeBack(guest: Guest, { close }: Unproven, cause: GuestRefusal): void {
+  /** Of the source with most places, where those are more than its share. */
+  #lastOfGreatest(newcomer: string): readonly [Guest, Proven] | undefined {
+    const bySource = new Map<string, (readonly [Guest, Proven])[]>();
+    for (const one of this.#proven) bySource.set(one[1].source, [...(bySource.get(one[1].source) ?? []), one]);
+    const [source, greatest = []] = [...bySource].sort(([, a], [, b]) => b.length - a.length)[0] ?? [];
+    return source !== newcomer && greatest.length >= Math.max(2, MOST_BY_ONE_SOURCE * this.#options.max) ? greatest.at(-1) : undefined;
+  }
+
+  #takeBack(guest: Guest, { close }: Proven, cause: GuestRefusal): void {
     this.#forget(guest);
     this.#options.onRefused(cause);
     close();

@@ -25,8 +25,8 @@ import { DATAGRAMS_PATH, MAX_MESSAGE_BYTES, STREAM_PATH } from "./web-socket.ts"
 
 /** Connections at a time: of members two each, and a few strangers on their way out. */
 export const DEFAULT_MAX_CONNECTIONS = 64;
-/** A stream that the control plane keeps for so long is no stranger's: those it hangs up on after 6 s. */
-const STREAM_PROVEN_AFTER = 8_000;
+/** A stream that the control plane keeps for so long is no stranger's: those it hangs up on after 6 s, and 5 s to come up. */
+const STREAM_PROVEN_AFTER = 12_000;
 
 const NOT_FOUND = "<!doctype html><title>404 Not Found</title><h1>Not Found</h1>\n";
 
