@@ -111,22 +111,46 @@ test("when every number of the grant is given it says so and spends nothing", ()
   assert.deepEqual(ask(ledger, requestOf("d")), { outcome: "grant-used-up" });
 });
 
-test("a number is free again when its node is out, and its generation rises every time", () => {
+test("who joins after another left gets a number of its own while there is one; then the one that was held least, one generation up", () => {
   let ledger: Ledger = { ...open, invites: [{ ...single, uses: 10 }] };
-  const book = bookOf(network.certificate("x", { number: 18 }), network.certificate("y", { number: 19 }));
-  for (const [generation, name] of ["a", "b", "c"].entries()) {
+  const book = bookOf(network.certificate("y", { number: 19 }));
+  const given = ["a", "b", "c", "d", "e"].map((name) => {
     const next = admitted(ledger, name, book);
-    assert.deepEqual([next.says.number, next.says.generation], [17, generation]);
     ledger = next.ledger;
     book.merge([next.certificate, network.removal("root", name)]);
-  }
+    return [next.says.number, next.says.generation];
+  });
+  assert.deepEqual(given, [
+    [17, 0],
+    [18, 0],
+    [17, 1],
+    [18, 1],
+    [17, 2],
+  ]);
 });
 
 test("a number once held counts though the ledger forgot it", () => {
+  const others = [18, 19].map((number) => network.certificate(`at-${number}`, { number }));
   const held = network.certificate("a", { number: 17, generation: 4 });
-  const { says } = admitted(open, "b", bookOf(held, network.removal("root", "a")));
+  const { says } = admitted(open, "b", bookOf(held, network.removal("root", "a"), ...others));
   assert.deepEqual([says.number, says.generation], [17, 5]);
   assert.equal(admitted(open, "b", bookOf(held)).says.number, 18);
+});
+
+test("of one name the second has a number behind it, and keeps it when the first has left", () => {
+  let ledger: Ledger = { ...open, invites: [{ ...single, uses: 10 }] };
+  const book = bookOf();
+  for (const node of ["a", "b", "c"]) {
+    const consent = signConsent(crypto, keyOf(node), network.id);
+    const admission = ask(ledger, requestOf("vm", { node: idOf(node), consent }), book);
+    if (admission.outcome !== "admitted") assert.fail(admission.outcome);
+    ledger = admission.ledger;
+    book.merge([admission.certificate]);
+  }
+  const nameOf = (node: string): string | undefined => book.membership.members.get(idOf(node))?.name;
+  assert.deepEqual(["a", "b", "c"].map(nameOf), ["vm", "vm-2", "vm-3"]);
+  book.merge([network.removal("root", "b")]);
+  assert.deepEqual(["a", "b", "c"].map(nameOf), ["vm", undefined, "vm-3"]);
 });
 
 test("serials rise, with the clock and without", () => {

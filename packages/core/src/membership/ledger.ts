@@ -6,7 +6,7 @@ import { type NodeId, nodeId } from "../ids/node-id.ts";
 import { isConsent, type NumberBlock, signCertificate } from "../records/certificate.ts";
 import type { Millis } from "../time/millis.ts";
 import type { JoinRefusal, JoinRequest } from "./join-message.ts";
-import type { Membership } from "./membership.ts";
+import { freeName, type Membership } from "./membership.ts";
 
 /**
  * What an admin must not forget: which numbers it gave to whom and which invites are open. Immutable; every change gives
@@ -32,6 +32,11 @@ export interface OpenInvite {
   readonly uses: number;
   readonly expiresWallAt: Millis;
   readonly usedBy: readonly NodeId[];
+}
+
+interface FreeNumber {
+  readonly number: number;
+  readonly generation: number;
 }
 
 /** What admitting rests on beside the ledger. */
@@ -89,7 +94,8 @@ export function openInvite(
 
 /**
  * Decides about a request whose signatures were checked. The same node asking again gets the same certificate, so a lost
- * answer costs nothing; spending a use, the number and the certificate are one change of the ledger.
+ * answer costs nothing; spending a use, the number and the certificate are one change of the ledger. A name that another member has gets a
+ * number behind it for good: it must not become another node's when that one leaves.
  */
 export function admit(ledger: Ledger, request: JoinRequest, context: AdmissionContext): Admission {
   const { membership, wallNow } = context;
@@ -113,7 +119,7 @@ export function admit(ledger: Ledger, request: JoinRequest, context: AdmissionCo
     subject: request.node,
     serial,
     role: "member",
-    name: request.name,
+    name: freeName(request.name, new Set([...membership.members.values()].map(({ name }) => name))),
     number: free.number,
     generation: free.generation,
     assignedWallAt: serial, // rises with every assignment of this admin, whatever its clock does
@@ -149,21 +155,23 @@ function refused(reason: JoinRefusal): Admission {
   return { outcome: "refused", reason };
 }
 
-/** The lowest number of the grant that no member holds and no assignment of ours promises. */
-function freeNumber(ledger: Ledger, context: AdmissionContext): { readonly number: number; readonly generation: number } | undefined {
-  const { membership, grant, plan } = context;
+/**
+ * The lowest number of the grant that nobody ever held, else the one that had the fewest holders: an address that is in somebody's notes
+ * or known_hosts shall not be another node's the minute its own has left.
+ */
+function freeNumber(ledger: Ledger, { membership, grant, plan }: AdmissionContext): FreeNumber | undefined {
   const taken = new Set([...membership.members.values()].map((member) => member.certificate.number));
   for (const { node, number } of ledger.assignments) if (!membership.former.has(node)) taken.add(number);
+  const generations = new Map<number, number>();
+  for (const { number, generation } of [...[...membership.former.values()].map(({ certificate }) => certificate), ...ledger.assignments])
+    generations.set(number, Math.max(generation + 1, generations.get(number) ?? 0));
+  let best: FreeNumber | undefined;
   for (const { first, count } of grant.toSorted((a, b) => a.first - b.first)) {
     for (let number = first; number < first + count && number <= plan.maxNumber; number++) {
-      if (taken.has(number)) continue;
-      const holders = [...membership.former.values()].filter(({ certificate }) => certificate.number === number);
-      const generations = [
-        ...holders.map(({ certificate }) => certificate.generation),
-        ...ledger.assignments.filter((assignment) => assignment.number === number).map((assignment) => assignment.generation),
-      ];
-      return { number, generation: generations.length === 0 ? 0 : Math.max(...generations) + 1 };
+      const generation = generations.get(number) ?? 0;
+      if (!taken.has(number) && (best === undefined || generation < best.generation)) best = { number, generation };
+      if (best?.generation === 0) return best;
     }
   }
-  return undefined;
+  return best;
 }

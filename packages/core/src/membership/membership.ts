@@ -128,17 +128,21 @@ function isAssignedBefore(a: Claim, b: Claim): boolean {
   return a.assignedWallAt !== b.assignedWallAt ? a.assignedWallAt < b.assignedWallAt : a.certificate.subject < b.certificate.subject;
 }
 
-/** Members by id, in order of number; a contested name stays with the certificate assigned first. */
+/** Nobody's among `taken`: the name wanted, or with the first number behind it that is free. */
+export function freeName(wanted: string, taken: ReadonlySet<string>): string {
+  return firstFree(wanted, taken, 2).name;
+}
+
+/** Members by id, in order of number; a name that two admins gave at once stays with the certificate assigned first. */
 function named(claims: readonly Claim[], ownerOf: ReadonlyMap<number, Claim>): ReadonlyMap<NodeId, Member> {
   const names = new Map<NodeId, string>();
   const taken = new Set<string>();
   const suffixes = new Map<string, number>(); // by name, the first not tried: thousands of one name must not cost their square
   const byAssignment = claims.toSorted((a, b) => (isAssignedBefore(a, b) ? -1 : 1));
   for (const { certificate } of byAssignment) {
-    let name = certificate.name;
-    let n = suffixes.get(certificate.name) ?? 2;
-    for (; taken.has(name); n++) name = suffixed(certificate.name, n);
-    suffixes.set(certificate.name, n);
+    const first = suffixes.get(certificate.name) ?? 2;
+    const { name, next } = firstFree(certificate.name, taken, first);
+    suffixes.set(certificate.name, next);
     taken.add(name);
     names.set(certificate.subject, name);
   }
@@ -150,6 +154,13 @@ function named(claims: readonly Claim[], ownerOf: ReadonlyMap<number, Claim>): R
       return [id, { id, certificate, record, name: names.get(id) ?? certificate.name, isConflicted }];
     }),
   );
+}
+
+function firstFree(wanted: string, taken: ReadonlySet<string>, from: number): { readonly name: string; readonly next: number } {
+  let name = wanted;
+  let n = from;
+  for (; taken.has(name); n++) name = suffixed(wanted, n);
+  return { name, next: n };
 }
 
 /** Still one DNS label: the name gives way to the suffix. */
