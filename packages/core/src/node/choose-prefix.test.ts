@@ -25,10 +25,25 @@ function codeOf(act: () => unknown): ErrorCode | undefined {
 test("a prefix that a person chose is taken as it is, with /24 for nodes unless they say otherwise", () => {
   assert.deepEqual(chosenPrefix("10.64.0.0/10", undefined, HOME), { prefix4: parsePrefix("10.64.0.0/10"), nodeLength: 24 });
   assert.equal(chosenPrefix("10.77.0.0/16", 20, HOME).nodeLength, 20);
+  for (const cidr of ["10.0.0.0/8", "172.16.0.0/12", "100.64.0.0/10", "192.168.128.0/17"])
+    assert.equal(formatPrefix(chosenPrefix(cidr, undefined, host([])).prefix4), cidr);
 });
 
 test("a prefix that cannot be is told with what to do instead", () => {
-  for (const cidr of ["", "10.77.0.0", "10.77.0.1/16", "fd00::/48", "home", "127.0.0.0/16", "0.0.0.0/16", "224.0.0.0/16", "169.254.0.0/16"])
+  for (const cidr of [
+    "",
+    "10.77.0.0",
+    "10.77.0.1/16",
+    "fd00::/48",
+    "home",
+    "127.0.0.0/16",
+    "0.0.0.0/16",
+    "224.0.0.0/16",
+    "169.254.0.0/16",
+    "8.8.0.0/16",
+    "172.0.0.0/8",
+    "100.0.0.0/9",
+  ])
     assert.equal(
       codeOf(() => chosenPrefix(cidr, undefined, HOME)),
       "config/invalid",

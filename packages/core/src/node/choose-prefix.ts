@@ -1,5 +1,5 @@
 import { isNodeLength } from "../address/address-plan.ts";
-import { ipFromBytes, isUnicast } from "../address/ip.ts";
+import { type Ip, ipBytes, ipFromBytes, isPrivate, isUnicast } from "../address/ip.ts";
 import { formatPrefix, makePrefix, type Prefix, parsePrefix, prefixesOverlap } from "../address/prefix.ts";
 import type { Random } from "../crypto/crypto.ts";
 import { randomBelow } from "../crypto/random.ts";
@@ -49,7 +49,21 @@ export function chosenPrefix(
       },
     );
   }
+  if (![prefix4.ip, lastOf(prefix4)].every(isPrivate)) {
+    throw new MeshError(
+      "config/invalid",
+      `${cidr} holds public addresses: no host of this mesh would reach their owners any more.`,
+      { key: "cidr", reason: "public" },
+      {
+        hint: "Choose a prefix within 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16 or 100.64.0.0/10.",
+      },
+    );
+  }
   return { prefix4, nodeLength };
+}
+
+function lastOf({ ip, length }: Prefix): Ip {
+  return ipFromBytes(ipBytes(ip).map((byte, i) => byte | (0xff >> Math.min(8, Math.max(0, length - 8 * i)))));
 }
 
 /** A random free /16 of 10.64.0.0/10. */
