@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import type { CommandResult } from "@mesh/core/node";
 import type { SimMesh, SimNode } from "@mesh/core/testing";
 import { GRANT_BLOCK_SIZE } from "../../packages/core/src/membership/ledger.ts";
-import { pairsOf, stateOf, untilAllReach, untilEqualRecords } from "./mesh-facts.ts";
+import { RecordOpener } from "../../packages/core/src/records/record.ts";
+import { pairsOf, recordsOf, stateOf, untilAllReach, untilEqualRecords } from "./mesh-facts.ts";
 import { runSeeds } from "./run-seeds.ts";
 
 const CLEAN = { latency: 20, jitter: 10, loss: 0, duplication: 0 };
@@ -91,6 +92,25 @@ runSeeds("when every number has been held, one of those that left is another nod
     assert.ok(mesh.clock.advanceUntil(HEARD_WITHIN, () => nodes.every((node) => stateOf(node, next) === "not a member"), 20));
   }
   assert.fail(`${[...held].join()}`);
+});
+
+runSeeds("who was down and is up again where it was is alive for those, too, that slept through both", 10, ({ random, open }) => {
+  const mesh = open(CLEAN);
+  const nodes = meshOf(mesh, 4);
+  const [, sleeper, stopped] = nodes;
+  assert.ok(sleeper !== undefined && stopped !== undefined);
+  untilEqualRecords(mesh, nodes, 70_000);
+  mesh.clock.advance(60_000);
+  sleeper.crash();
+  mesh.clock.advance(random.below(5_000));
+  stopped.stop();
+  mesh.clock.advance(3_000);
+  stopped.restart();
+  mesh.clock.advance(random.below(10_000));
+  sleeper.restart();
+  untilEqualRecords(mesh, nodes, 70_000);
+  for (const node of nodes) assert.deepEqual(stoppedByRecordsOf(mesh, node), [], node.name);
+  untilAllReach(mesh, pairsOf(nodes), 20_000);
 });
 
 runSeeds("killed in the middle of leaving, a node has left, or it has not: its state says which", 20, ({ random, open }) => {
@@ -185,4 +205,13 @@ function commanded(mesh: SimMesh, node: SimNode, options: { readonly isForced: b
   });
   assert.ok(mesh.clock.advanceUntil(5_000, () => result !== undefined, 1));
   return result ?? assert.fail();
+}
+
+/** Nodes whose last word is their goodbye, as this one knows. */
+function stoppedByRecordsOf(mesh: SimMesh, node: SimNode): readonly string[] {
+  const opener = new RecordOpener(mesh.crypto);
+  return recordsOf(node).flatMap((bytes) => {
+    const record = opener.open(bytes);
+    return record.ok && record.value.content.type === "endpoint" && record.value.content.endpoint.isStopped ? [record.value.author] : [];
+  });
 }

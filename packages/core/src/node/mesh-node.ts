@@ -332,6 +332,12 @@ export class MeshNode {
       if (verdict.outcome === "known") this.#counters.count("record.known");
     }
     const effects = [...this.#recordsChanged(changed)];
+    // What others hold is not what this start has told: an earlier one's last word, another copy's, or the disk lost it. Above that we go on.
+    const foreign = changed.find(({ author, content }) => content.type === "endpoint" && author === this.id);
+    if (foreign !== undefined) {
+      this.#snapshot = { ...this.#snapshot, sequence: Math.max(this.#snapshot.sequence, foreign.sequence) };
+      this.#ownRecord.wasReplaced(this.#now);
+    }
     if (event.via === "sync" && changed.length <= MAX_FORWARDED)
       for (const { bytes } of changed) effects.push({ type: "publish-record", record: bytes });
     return effects;
@@ -353,14 +359,6 @@ export class MeshNode {
       effects.push(...this.#membersChanged());
     const endpoints = changed.flatMap(({ content }) => (content.type === "endpoint" ? [content.endpoint] : []));
     effects.push(...this.#candidatesChanged(endpoints));
-    const foreign = changed.find(
-      ({ author, sequence, content }) => content.type === "endpoint" && author === this.id && sequence > this.#snapshot.sequence,
-    );
-    if (foreign !== undefined) {
-      // Another copy of this node spoke, or this one lost its state: continue above what it said.
-      this.#snapshot = { ...this.#snapshot, sequence: foreign.sequence };
-      this.#ownRecord.wasReplaced(this.#now);
-    }
     return effects;
   }
 

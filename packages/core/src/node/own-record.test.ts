@@ -37,7 +37,7 @@ class Scene {
       book,
       peers: { place: () => this.outer, assumeReachable: () => this.assumed++ },
       host: host(HOME),
-      snapshot: () => ({ udpPort: 5_000, tcpPort: 4_001, relayLimit: 100, tcpRelay: 0 }) as NodeSnapshot,
+      snapshot: () => ({ sequence: this.sequence, udpPort: 5_000, tcpPort: 4_001, relayLimit: 100, tcpRelay: 0 }) as NodeSnapshot,
       nextSequence: () => ++this.sequence,
       commit: (_change, then) => then(),
       announce: (records) => {
@@ -106,6 +106,12 @@ test("after a start at the same place nothing is told, and what was proven of it
     scene.record.placeChanged(0);
     assert.deepEqual([scene.assumed, scene.record.wakeAt() !== undefined], [0, true]);
   }
+  const late = new Scene([network.endpoint("me", here)]);
+  late.sequence = 1_000_000;
+  late.record.resume(0);
+  late.outer = { ...late.outer, isReachable: true };
+  late.record.placeChanged(0);
+  assert.deepEqual([late.assumed, late.record.wakeAt()], [1, 0], "its goodbye was told since, and is not in the set");
 });
 
 test("what routers map and others would try is for the record; of the host's own addresses it is none", () => {

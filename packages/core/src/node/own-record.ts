@@ -66,14 +66,19 @@ export class OwnRecord {
     );
   }
 
-  /** Where others believe us, if we are still there: as reachable as before, and nothing new to say yet. */
+  /**
+   * Where others believe us, if we are still there: as reachable as before. If it was our last word there is nothing new to say yet; the
+   * goodbye of the run before may have been said and not be in the set.
+   */
   resume(now: Millis): void {
-    const { book, peers, self } = this.#node;
-    const known = book.set.endpointRecords().find(({ node }) => node === self);
+    const { book, peers, self, snapshot } = this.#node;
+    const last = [...book.set.values()].find(({ author, content }) => author === self && content.type === "endpoint");
     const here = { ...NOWHERE, ...this.endpoints() };
-    if (known === undefined || known.isStopped || !samePlace({ ...NOWHERE, udp: known.udp, tcp: known.tcp }, here)) return;
-    if (known.isReachable) peers.assumeReachable();
-    this.#publisher.resume(known, now);
+    if (last?.content.type !== "endpoint") return;
+    const { endpoint } = last.content;
+    if (endpoint.isStopped || !samePlace({ ...NOWHERE, udp: endpoint.udp, tcp: endpoint.tcp }, here)) return;
+    if (endpoint.isReachable) peers.assumeReachable();
+    if (last.sequence >= snapshot().sequence) this.#publisher.resume(endpoint, now);
   }
 
   /** It has a public address, and nobody has come in unasked yet. */

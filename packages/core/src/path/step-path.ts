@@ -400,12 +400,13 @@ function published(peer: PeerPath, event: Extract<PathEvent, { type: "published"
   const { isReachable, isKept } = event;
   const said: PeerPath = { ...peer, endpoints: beside(peer, claimed), own: event.own, isReachable, isKept };
   const next = used?.type === "direct" ? learn(said, used) : said;
+  // It is there again, be it nowhere that we know how to find.
+  if (state.name === "stopped")
+    return still({ ...next, state: { name: "dormant", last: undefined, isLapsed: true, heardAt: 0, sinceAt: now } });
   if (added.length === 0) return still(next);
   const isOpening = state.name === "probing" && state.round.kind === "opening";
   const pings = pingEndpoints({ ...next, endpoints: added }, isOpening ? OPENING_TTL : undefined);
   switch (state.name) {
-    case "stopped":
-      return still({ ...next, state: { name: "dormant", last: undefined, isLapsed: true, heardAt: 0, sinceAt: now } });
     case "failed":
       return probe(next, now);
     case "dormant":
