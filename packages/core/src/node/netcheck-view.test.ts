@@ -38,6 +38,7 @@ test("UDP works when a peer answered lately, is silent when peers were asked, an
   assert.deepEqual(netcheck({ b: { log: asked } }).udp, { state: "silent", answeredBy: 0 });
   const failed = { state: { name: "failed", failedAt: 1, triedAt: 1, retryAt: NOW + HOUR, failures: 9 } } as const;
   assert.deepEqual(netcheck({ b: { path: failed } }).udp, { state: "silent", answeredBy: 0 });
+  assert.deepEqual(netcheck({ b: { path: failed, log: lately } }).udp, { state: "silent", answeredBy: 0 });
   assert.deepEqual(netcheck({ b: { log: answers(candidate, NOW - HOUR) } }).udp, { state: "unknown", answeredBy: 0 });
   assert.deepEqual(netcheck({}).udp, { state: "unknown", answeredBy: 0 });
 });

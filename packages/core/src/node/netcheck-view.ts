@@ -54,7 +54,9 @@ function udpView({ membership, peers, wallOffset }: ViewParts, now: Millis): Udp
     const peer = peers.peer(node);
     if (peer === undefined) continue;
     const answeredAt = Math.max(0, ...peer.candidates.all().map((facts) => facts.answeredAt ?? 0));
-    if (answeredAt > 0 && now - answeredAt < LATELY) answers.push(answeredAt);
+    const hasAnswered = answeredAt > 0 && now - answeredAt < LATELY;
+    // The host may have lost its network since.
+    if (hasAnswered && !isUnreached(peer.path)) answers.push(answeredAt);
     else
       isSilent ||= isUnreached(peer.path) || peer.candidates.all().some(({ askedAt }) => askedAt !== undefined && now - askedAt < LATELY);
   }
