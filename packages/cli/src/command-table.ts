@@ -149,7 +149,7 @@ const COMMANDS: Readonly<Record<CommandName, CommandEntry>> = {
     flags: ["force", "yes", ...COMMON],
     notes: [
       "The others are told, everything on this host is undone, and the network's directory is deleted.",
-      "Only a new invite lets this host in again, as another node. Asks first on a terminal. The agent must be running.",
+      "Only a new invite lets this host in again, as another node. Asks first; a script says --yes.",
     ],
     examples: ["mesh leave", "mesh leave --network lab --yes"],
   },

@@ -53,14 +53,15 @@ test("leave asks on a terminal, says what was done, and waits until the agent is
   assert.equal((await bench.mesh("leave --yes")).code, 4);
 });
 
-test("leave asks nobody with --yes, nor where nobody can answer", async () => {
+test("leave asks nobody with --yes, and does nothing without it where nobody can answer", async () => {
   const asked: string[] = [];
   await serveLeaving(asked);
   const json = await bench.mesh("leave --yes --force --json");
   assert.deepEqual([json.code, JSON.parse(json.stdout), asked], [0, { version: 1, network: "lab", told: 2 }, ['{"force":true}']]);
   await serveLeaving(asked);
-  assert.equal((await bench.mesh("leave", { openInput: typed("", false) })).code, 0);
-  assert.equal(asked.length, 2);
+  const piped = await bench.mesh("leave", { openInput: typed("y\n", false) });
+  assert.deepEqual([piped.code, piped.stdout, asked.length], [2, "", 1]);
+  assert.match(piped.stderr, /--yes/);
 });
 
 test("leave of a node that holds the root key is refused in the agent's words, and one that stays is told", async () => {

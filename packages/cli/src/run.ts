@@ -127,12 +127,14 @@ async function runLeave(command: CommandOf<"leave">, surroundings: Surroundings)
   const agent = await agentOf(command);
   if (!command.yes) {
     const input = surroundings.openInput();
-    if (input.isTerminal) {
-      stderr.write(renderQuestion(agent.network));
-      if (!(await isConfirmed(input))) {
-        stderr.write("Nothing was done.\n");
-        return 1;
-      }
+    if (!input.isTerminal) {
+      const reason = "leave deletes this node's keys for good, and there is no terminal to ask on.";
+      throw new MeshError("usage/invalid", reason, { reason }, { hint: "Add --yes." });
+    }
+    stderr.write(renderQuestion(agent.network));
+    if (!(await isConfirmed(input))) {
+      stderr.write("Nothing was done.\n");
+      return 1;
     }
   }
   const view = await leave({ agent, clock, force: command.force });
