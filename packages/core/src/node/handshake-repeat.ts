@@ -25,6 +25,12 @@ export function repeatAfterProof({ path, handshake }: Peer, now: Millis): Millis
   return mayHaveCome ? handshake.sentAt + 2 * proven.rtt + ANSWERED_WITHIN : now;
 }
 
+interface SentHandshakes {
+  /** When the last one left, to whomever. */
+  readonly lastHandshakeAt: Millis;
+  peers(): Iterable<readonly [PeerSlot, Peer]>;
+}
+
 /** A handshake message that a relay did not pass on, to be sent by it again. */
 export interface LostHandshake {
   readonly slot: PeerSlot;
@@ -41,8 +47,10 @@ export class LostHandshakes {
   readonly #repeats = new Map<string, LostHandshake & { readonly dueAt: readonly Millis[] }>();
 
   /** The relay asks, and is answered now. */
-  asked(relay: NodeId, peers: Iterable<readonly [PeerSlot, Peer]>, now: Millis): void {
-    for (const [slot, { handshake }] of peers) {
+  asked(relay: NodeId, paths: SentHandshakes, now: Millis): void {
+    // Anybody can ask all the time, and the peers are many.
+    if (now >= paths.lastHandshakeAt + ASKED_WITHIN) return;
+    for (const [slot, { handshake }] of paths.peers()) {
       const { bytes, by, repeatedBy, sentAt } = handshake;
       const wentByIt = by.some((candidate) => candidate.type === "relay" && candidate.relay === relay);
       if (!wentByIt || now >= sentAt + ASKED_WITHIN || repeatedBy.has(relay)) continue;

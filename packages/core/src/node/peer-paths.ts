@@ -36,6 +36,8 @@ const RETRY_SPACING: Millis = 150;
 export class PeerPaths {
   readonly ways: PeerWays = new PeerWays();
   readonly tcpWays: TcpWays;
+  /** When a handshake message left last, to whomever. */
+  lastHandshakeAt: Millis = Number.NEGATIVE_INFINITY;
   readonly #counters: Counters;
   readonly #probes: ProbeExchange;
   readonly #peers = new Map<PeerSlot, Peer>();
@@ -405,7 +407,10 @@ export class PeerPaths {
   /** A handshake message, by each of them that leads anywhere. */
   sendAll(slot: PeerSlot, candidates: readonly Candidate[], bytes: Uint8Array, now: Millis): readonly NodeEffect[] {
     const peer = this.#peers.get(slot);
-    if (peer !== undefined) peer.handshake = { bytes, by: candidates, sentAt: now, repeatedBy: new Set() };
+    if (peer !== undefined) {
+      peer.handshake = { bytes, by: candidates, sentAt: now, repeatedBy: new Set() };
+      this.lastHandshakeAt = now;
+    }
     return this.#sendBy(slot, candidates, bytes, { now });
   }
 

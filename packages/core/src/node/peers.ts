@@ -353,7 +353,7 @@ export class Peers {
     const isAsked = heard.some(({ type }) => type === "send-datagram");
     const ask =
       peer.boot === undefined || peer.boot === boot || isAsked ? [] : this.#paths.ping(slot, candidate, { purpose: "triggered", now });
-    if (purpose === "triggered" && candidate.type === "direct") this.#lost.asked(peer.node, this.#paths.peers(), now);
+    if (purpose === "triggered" && candidate.type === "direct") this.#lost.asked(peer.node, this.#paths, now);
     return [...reached, ...heard, ...dropped, ...answer, ...ask, ...this.#repeatLost(now)];
   }
 
