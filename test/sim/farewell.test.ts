@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { CommandResult } from "@mesh/core/node";
-import type { SimMesh, SimNode } from "@mesh/core/testing";
+import { NAT_KINDS, type SimMesh, type SimNode, type SimSite } from "@mesh/core/testing";
+import type { Ip } from "../../packages/core/src/address/ip.ts";
 import { GRANT_BLOCK_SIZE } from "../../packages/core/src/membership/ledger.ts";
 import { RecordOpener } from "../../packages/core/src/records/record.ts";
 import { pairsOf, recordsOf, stateOf, untilAllReach, untilEqualRecords } from "./mesh-facts.ts";
@@ -112,6 +113,33 @@ runSeeds("who was down and is up again where it was is alive for those, too, tha
   for (const node of nodes) assert.deepEqual(stoppedByRecordsOf(mesh, node), [], node.name);
   untilAllReach(mesh, pairsOf(nodes), 20_000);
 });
+
+for (const isRestarted of [false, true])
+  runSeeds(
+    `who is behind a NAT${isRestarted ? ", and started anew," : ""} finds the only member that can be dialled when it is back from its goodbye`,
+    5,
+    (run) => {
+      const mesh = run.open(CLEAN);
+      const founder = mesh.found("founder");
+      const siteOf = (name: string, ip: string): { readonly site: SimSite } => ({
+        site: mesh.network.addSite(name, { kind: NAT_KINDS["eimr-apdf"], publicIps: [ip as Ip] }),
+      });
+      const inside = ["a", "b"].map((name, i) => mesh.join(name, founder, siteOf(`home of ${name}`, `198.51.100.${i + 1}`)));
+      const nodes = [founder, ...inside];
+      untilEqualRecords(mesh, nodes, 70_000);
+      mesh.clock.advance(20_000);
+      founder.stop();
+      mesh.clock.advance(5_000);
+      if (isRestarted) for (const node of inside) node.crash();
+      mesh.clock.advance(run.random.below(600_000));
+      founder.restart();
+      mesh.clock.advance(run.random.below(10_000));
+      if (isRestarted) for (const node of inside) node.restart();
+      const isBack = (): boolean => inside.every((node) => stateOf(node, founder) === "alive");
+      assert.ok(mesh.clock.advanceUntil(60_000, isBack, 100), inside.map((node) => `${node.name}: ${stateOf(node, founder)}`).join());
+      untilAllReach(mesh, pairsOf(nodes), 20_000);
+    },
+  );
 
 runSeeds("killed in the middle of leaving, a node has left, or it has not: its state says which", 20, ({ random, open }) => {
   const mesh = open(CLEAN);

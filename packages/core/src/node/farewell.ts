@@ -3,7 +3,7 @@ import type { Crypto, SigningKey } from "../crypto/crypto.ts";
 import { MeshError } from "../errors.ts";
 import { nodeId } from "../ids/node-id.ts";
 import type { Trust } from "../membership/trust.ts";
-import { NOWHERE, signEndpointRecord } from "../records/endpoint-record.ts";
+import { type EndpointRecord, NOWHERE, signEndpointRecord } from "../records/endpoint-record.ts";
 import { signRemoval } from "../records/removal.ts";
 import { type Millis, seconds } from "../time/millis.ts";
 import type { NodeEffect } from "./node-effect.ts";
@@ -27,6 +27,8 @@ export interface FarewellSurroundings {
   wallNow(): Millis;
   /** For a record of its own that is to replace whatever it said before. */
   nextSequence(): number;
+  /** Where it is when it comes back, most likely: who has lost all others meanwhile looks there. */
+  place(): Pick<EndpointRecord, "udp" | "reflexive" | "tcp" | "tcpRelay">;
   /** This node's own certificate record. */
   certificate(): Uint8Array;
   /** Writes this down; `then` runs when it is durable. */
@@ -75,7 +77,13 @@ export class Farewell {
     if (!isWanted || this.#isBegun || !this.#node.isMember()) return stopped();
     const { crypto, key, trust } = this.#node;
     const sequence = this.#node.nextSequence();
-    const goodbye = signEndpointRecord(crypto, key, { network: trust.network, sequence, ...NOWHERE, isStopped: true });
+    const goodbye = signEndpointRecord(crypto, key, {
+      network: trust.network,
+      sequence,
+      ...NOWHERE,
+      ...this.#node.place(),
+      isStopped: true,
+    });
     return this.#say(goodbye, { sequence }, { within: GOODBYE_WITHIN, done: stopped });
   }
 

@@ -25,6 +25,10 @@ export class LinkTargets {
     return [{ type: "connect", node, endpoints: dialled }];
   }
 
+  isWanted(node: NodeId): boolean {
+    return this.#told.has(node);
+  }
+
   /** A connection to the member came or went. */
   relink(node: NodeId): readonly NodeEffect[] {
     const endpoints = this.#endpoints.get(node) ?? [];

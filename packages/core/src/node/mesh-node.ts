@@ -166,6 +166,7 @@ export class MeshNode {
       isHeard: () => this.#links.size > 0 || this.#book.membership.members.size === 1,
       wallNow: () => this.#wallNow(),
       nextSequence: () => this.#nextSequence(),
+      place: () => this.#ownRecord.lastPlace(this.#now),
       certificate: () => this.#snapshot.certificate,
       commit: (change, then) => this.#write(change, then),
       announce: (own) => this.#announce(own),
@@ -286,6 +287,7 @@ export class MeshNode {
         return [
           log("info", "control link up", { node: event.node, name: this.#nameOf(event.node) }),
           ...this.#peers.linked(event.node, event.remote, this.#now),
+          ...this.#stopped().flatMap(({ node }) => (this.#targets.isWanted(node) ? [this.#targets.drop(node)] : [])),
         ];
       case "link-down":
         this.#links.delete(event.node);
@@ -313,7 +315,7 @@ export class MeshNode {
     if (!this.#farewell.isBegun) effects.push(...this.#ownRecord.due(now));
     effects.push(...this.#commands.overdue(now));
     const isCutOff = this.#links.size === 0 && this.#book.membership.members.size > 1 && !this.#farewell.isBegun;
-    if (this.#cutOff.isDue(isCutOff, now)) effects.push(...this.#dialThroughTunnel());
+    if (this.#cutOff.isDue(isCutOff, now)) effects.push(...this.#dialWhenCutOff());
     if (this.#recordsWriteAt !== undefined && now >= this.#recordsWriteAt) {
       this.#recordsWriteAt = undefined;
       const bytes = encodeRecords([...this.#book.set.values()].map((record) => record.bytes));
@@ -401,18 +403,18 @@ export class MeshNode {
   #candidatesChanged(records: readonly EndpointRecord[]): readonly NodeEffect[] {
     return records.flatMap((record): readonly NodeEffect[] => {
       if (record.node === this.id || this.#peers.slotOf(record.node) === undefined) return [];
-      if (record.isStopped) return [...this.#peers.stopped(record.node, this.#now), this.#targets.drop(record.node)];
       const usable = (endpoints: readonly Endpoint[]): readonly Endpoint[] =>
         endpoints.filter((endpoint) => isUsableCandidate(this.trust.plan, endpoint));
       const isKept = record.homes.includes(this.id);
       const tcpRelays = usable(tcpRelayEndpoints(record));
+      if (record.isStopped) return [...this.#peers.stopped(record.node, this.#now, tcpRelays), this.#targets.drop(record.node)];
       const place = { ...record, own: usable(record.udp), reflexive: usable(record.reflexive), isKept, tcpRelays };
       const candidates = this.#peers.published(record.node, place, this.#now);
       return [...candidates, ...this.#targets.want(record.node, usable(record.tcp))];
     });
   }
 
-  #dialThroughTunnel(): readonly NodeEffect[] {
+  #dialWhenCutOff(): readonly NodeEffect[] {
     const { plan } = this.trust;
     const linked = linksThroughTunnel(this.#book.set.endpointRecords(), {
       plan,
@@ -420,7 +422,13 @@ export class MeshNode {
       numberOf: (node) => this.#book.membership.members.get(node)?.certificate.number,
       isReached: (node) => this.#peers.isReached(node),
     });
-    return linked.flatMap(({ node, endpoints }) => this.#targets.want(node, endpoints));
+    const stopped = this.#stopped().map(({ node, tcp }) => ({ node, endpoints: tcp.filter((at) => isUsableCandidate(plan, at)) }));
+    return [...linked, ...stopped].flatMap(({ node, endpoints }) => this.#targets.want(node, endpoints));
+  }
+
+  /** Members that said goodbye, and nobody may be left to say that they are back. */
+  #stopped(): readonly EndpointRecord[] {
+    return this.#book.set.endpointRecords().filter(({ node, isStopped }) => isStopped && node !== this.id && !this.#links.has(node));
   }
 
   #nextSequence(): number {

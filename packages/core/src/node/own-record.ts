@@ -131,6 +131,12 @@ export class OwnRecord {
     return this.#node.commit({ sequence }, () => this.#node.announce([record]));
   }
 
+  /** Where it is when it starts again, most likely. */
+  lastPlace(now: Millis): Pick<OwnPlace, "udp" | "reflexive" | "tcp" | "tcpRelay"> {
+    const { udp, reflexive, tcp, tcpRelay } = this.place(now);
+    return { udp, reflexive, tcp, tcpRelay };
+  }
+
   /** What the record says, or will say. */
   place(now: Millis): OwnPlace {
     const place = this.#node.peers.place(now);

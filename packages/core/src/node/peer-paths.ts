@@ -215,11 +215,12 @@ export class PeerPaths {
     return [...this.step(slot, { type: "published", ...place }, now), ...this.relays.offer(slot, now), ...this.relays.tendHomes(now)];
   }
 
-  /** The peer said goodbye. */
-  stopped(slot: PeerSlot, now: Millis): readonly NodeEffect[] {
+  /** The peer said goodbye; there it took TLS WebSocket, and may again. */
+  stopped(slot: PeerSlot, now: Millis, tcpRelays: readonly Endpoint[]): readonly NodeEffect[] {
     const peer = this.#peers.get(slot);
     if (peer !== undefined) {
       peer.isRelay = false;
+      if (tcpRelays.length > 0) this.tcpWays.published(peer.node, { endpoints: tcpRelays, isRelay: true });
       this.tcpWays.stopped(peer.node);
       this.#recalls.delete(slot);
     }

@@ -188,9 +188,9 @@ export class Peers {
   }
 
   /** The peer said goodbye. */
-  stopped(node: NodeId, now: Millis): readonly NodeEffect[] {
+  stopped(node: NodeId, now: Millis, tcpRelays: readonly Endpoint[] = []): readonly NodeEffect[] {
     const slot = this.slotOf(node);
-    return slot === undefined ? [] : this.#paths.stopped(slot, now);
+    return slot === undefined ? [] : this.#paths.stopped(slot, now, tcpRelays);
   }
 
   /** A PING at once over the path in use, beside what the path does by itself. */
