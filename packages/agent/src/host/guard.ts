@@ -11,6 +11,8 @@ interface Loaded {
   readonly script: string;
   /** What nft printed of it right after it was loaded. */
   readonly content: string;
+  /** What it printed instead when the same script was loaded again. */
+  readonly other?: string;
 }
 
 /** What a look at the table found: nothing to do, or a table to load (the journal must name it before) or to remove. */
@@ -59,8 +61,18 @@ export class Guard {
       return;
     }
     // undefined: somebody was quick to remove it. The next look finds out.
-    this.#loaded = "objects" in listed && listed.objects !== undefined ? { script, content: tableContent(listed.objects) } : undefined;
+    this.#loaded = "objects" in listed && listed.objects !== undefined ? this.#loadedAs(script, tableContent(listed.objects)) : undefined;
     this.#state = { guarded: true };
+  }
+
+  /**
+   * The same script gives the same table: another one has been changed since, between our loading and our looking. Twice the same other
+   * one is what the kernel makes of the script now.
+   */
+  #loadedAs(script: string, content: string): Loaded {
+    const before = this.#loaded?.script === script ? this.#loaded : undefined;
+    const isExpected = before === undefined || before.content === content || before.other === content;
+    return isExpected ? { script, content } : { script, content: before.content, other: content };
   }
 
   /** It was removed. */
