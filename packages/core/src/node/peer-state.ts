@@ -29,8 +29,13 @@ function wasReached({ state }: PeerPath): boolean {
 }
 
 /** No path was found to it, and since then none. */
-export function isUnreached({ state }: PeerPath): boolean {
-  return state.name === "failed" || (state.name === "probing" && state.failedAt !== undefined);
+export function isUnreached(path: PeerPath): boolean {
+  return unreachedSince(path) !== undefined;
+}
+
+/** When no path was found to it, if none was found since. */
+export function unreachedSince({ state }: PeerPath): Millis | undefined {
+  return state.name === "failed" || state.name === "probing" ? state.failedAt : undefined;
 }
 
 /** A receiver that has nothing to say sends a keepalive after 10 s; with its way back and the stamps of two ends this long is too long. */

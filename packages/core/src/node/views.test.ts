@@ -143,6 +143,19 @@ test("a relay that is no member any more is told by the beginning of its key", (
   assert.equal(farIn(state).relay, gone.slice(0, 8));
 });
 
+test("a control link says that UDP is stopped when the peer never answered by UDP, or long enough after it last did", () => {
+  const state: PathState = { name: "failed", failedAt: NOW - 1_000, triedAt: NOW, retryAt: NOW + 5_000, failures: 1 };
+  const isTold = (sessionAt: number | undefined, failedAt: number): boolean => {
+    const known = parts({ ...state, failedAt });
+    const peer = (node: NodeId) => ({ ...(known.peers.peer(node) ?? assert.fail()), sessionAt });
+    const linked = { ...known, peers: { ...known.peers, peer }, links: new Map([[idOf("far"), endpoint]]) };
+    return statusView(linked, sources).health.some(({ text }) => text === "TCP works and UDP does not: far");
+  };
+  assert.equal(isTold(undefined, NOW - 1_000), true);
+  assert.equal(isTold(5, NOW - 1_000), false, "the link may be as dead as the peer, and not yet be closed");
+  assert.equal(isTold(5, NOW - 30_000), true);
+});
+
 test("a member reached by TCP has no endpoint, and the health tail says why", () => {
   const byTcp: PathState = {
     name: "direct",

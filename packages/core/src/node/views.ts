@@ -13,9 +13,9 @@ import type { PeerSlot, PeerTraffic } from "../ports/datapath.ts";
 import type { HostView } from "../ports/host-network.ts";
 import type { EndpointRecord } from "../records/endpoint-record.ts";
 import { prefixesOf } from "../routing/compile-table.ts";
-import type { Millis } from "../time/millis.ts";
+import { type Millis, seconds } from "../time/millis.ts";
 import type { Counters } from "./counters.ts";
-import { isUnheardInTunnel, isUnreached, pathOf, pathText, peerState } from "./peer-state.ts";
+import { isUnheardInTunnel, pathOf, pathText, peerState, unreachedSince } from "./peer-state.ts";
 import type { Peers } from "./peers.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 
@@ -267,10 +267,7 @@ export function healthOf(parts: ViewParts, { now, guard, unwritten }: ViewSource
       level: "warning",
       text: `${silent.length} of ${others} peers ${silent.length === 1 ? "is" : "are"} silent: ${named(silent)}`,
     });
-  const withoutUdp = peersOf(parts).flatMap(({ id, name }) => {
-    const path = parts.peers.peer(id)?.path;
-    return links.has(id) && path !== undefined && isUnreached(path) ? [name] : [];
-  });
+  const withoutUdp = peersOf(parts).flatMap(({ id, name }) => (links.has(id) && isReachedByTcpAlone(parts, id, now) ? [name] : []));
   if (withoutUdp.length > 0)
     notes.push({
       level: "warning",
@@ -300,6 +297,16 @@ function named(notes: readonly string[]): string {
 
 /** Silent peers that the health tail names; `mesh peers` shows all. */
 const MAX_NAMED = 3;
+
+/** The control link to a peer that is gone is closed within this time, and until then says nothing about the peer. */
+const DEAD_LINK_GONE_AFTER: Millis = seconds(30);
+
+/** Of a peer with a control link. One that never answered by UDP is not one that has just died. */
+function isReachedByTcpAlone(parts: ViewParts, node: NodeId, now: Millis): boolean {
+  const peer = parts.peers.peer(node);
+  const since = peer === undefined ? undefined : unreachedSince(peer.path);
+  return since !== undefined && (peer?.sessionAt === undefined || now - since >= DEAD_LINK_GONE_AFTER);
+}
 
 /** Peers that should answer and do not, each with what is known. */
 function silentPeers(parts: ViewParts, now: Millis): readonly string[] {
