@@ -31,6 +31,13 @@ const rows: Readonly<Record<string, readonly [state: PathState, linked: string, 
       "direct [2001:db8::1]:5000, idle",
       "direct [2001:db8::1]:5000, idle",
     ],
+    "dormant for long": [
+      { name: "dormant", last: path, isLapsed: true, heardAt: NOW - 300_000, sinceAt: 6 },
+      "alive",
+      "alive",
+      "idle, last direct [2001:db8::1]:5000 5 m ago",
+      "idle, last direct [2001:db8::1]:5000 5 m ago",
+    ],
     "dormant after it was relayed": [
       { name: "dormant", last: byRelay, isLapsed: false, heardAt: 5, sinceAt: 6 },
       "alive",

@@ -100,7 +100,10 @@ export function pathText({ state, endpoints, relays }: PeerPath, view: PathTextV
       if (!isFindable) return "no address known yet";
       return `trying ${counted(endpoints.length, "address", "addresses")}${relays.length === 0 ? "" : ` and ${counted(relays.length, "relay", "relays")}`}`;
     case "dormant":
-      if (state.last !== undefined) return state.isLapsed ? `idle, last ${by(state.last.candidate)}` : `${by(state.last.candidate)}, idle`;
+      if (state.last !== undefined)
+        return state.isLapsed
+          ? `idle, last ${by(state.last.candidate)} ${age(now - state.heardAt)} ago`
+          : `${by(state.last.candidate)}, idle`;
       return isFindable ? "not tried yet" : "no address known yet";
     case "stopped":
       return "stopped";
