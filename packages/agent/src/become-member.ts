@@ -3,6 +3,7 @@
  *
  *   identity, written → network made, or request to the invite's members in turn → records → node, written: a member
  */
+
 import { DEFAULT_NETWORK, type LaunchOrder, nameFrom } from "@mesh/core/config";
 import { MeshError } from "@mesh/core/errors";
 import {
@@ -21,6 +22,7 @@ import {
 } from "@mesh/core/node";
 import { type Clock, formatEndpoint, type HostView, type Millis, type Store } from "@mesh/core/ports";
 import { JoinCutError, JoinUnansweredError } from "./control/ask-to-join.ts";
+import { connectFailure } from "./control/connect-failure.ts";
 import { DeadlineError, withDeadline } from "./control/deadline.ts";
 import type { NodeDocuments } from "./store/node-documents.ts";
 
@@ -174,7 +176,7 @@ async function askMembers({ seed, key, request }: Request, options: JoinOptions)
     } catch (error) {
       if (error instanceof JoinUnansweredError) onKnown();
       if (error instanceof JoinCutError) isBusy = true;
-      tried.push(error instanceof Error ? error.message : String(error));
+      tried.push(connectFailure(error instanceof Error ? error.message : String(error)));
       continue;
     }
     try {
