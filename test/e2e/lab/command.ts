@@ -45,6 +45,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   cut: ([link, ...kind]) => cut(given(link), kind.length === 0 ? "silent" : only(kind)),
   heal: (words) => heal(only(words)),
   wire: ([link, ...settings]) => wire(given(link), settings),
+  help: () => help(),
+  "--help": () => help(),
 };
 
 await main(process.argv.slice(2));
@@ -60,6 +62,11 @@ async function main([name = "", ...words]: readonly string[]): Promise<void> {
     console.error(error.message);
     process.exitCode = error instanceof Refusal ? error.code : 1;
   }
+}
+
+function help(): Promise<number> {
+  console.log(USAGE);
+  return Promise.resolve(0);
 }
 
 async function up(name: string): Promise<number> {
