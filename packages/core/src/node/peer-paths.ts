@@ -3,12 +3,12 @@ import type { Way } from "../address/way.ts";
 import type { Random } from "../crypto/crypto.ts";
 import type { NodeId } from "../ids/node-id.ts";
 import { type Candidate, direct, isTcpEndpoint, relayed, sameCandidate } from "../path/candidate.ts";
-import { inUse } from "../path/path-rules.ts";
+import { inUse, isFirstDoubt } from "../path/path-rules.ts";
 import { type PathEffect, type PathEvent, type PeerPath, pathWakeAt } from "../path/path-state.ts";
 import type { ProbeExchange } from "../path/probe-exchange.ts";
 import { stepPath } from "../path/step-path.ts";
 import type { PeerSlot, RelayMember } from "../ports/datapath.ts";
-import type { Millis } from "../time/millis.ts";
+import { type Millis, seconds } from "../time/millis.ts";
 import { earliest } from "../time/wake.ts";
 import { MAX_OFFERED, type ProbeBody, type ProbePurpose } from "../wire/probe.ts";
 import type { Counters } from "./counters.ts";
@@ -28,6 +28,9 @@ import { type TcpWay, TcpWays, type TcpWaysStep } from "./tcp-ways.ts";
 
 /** Between failed peers that are tried again when our network changed: with 8 addresses and 5 rounds each, within the budget of all. */
 const RETRY_SPACING: Millis = 150;
+
+/** Traffic that goes one way only makes its path ask again and again. */
+const UDP_DOUBT_INTERVAL: Millis = seconds(5);
 
 /**
  * How packets get to every peer: its path, the ways in the engine that follow from it, and the relays between. Says which members
@@ -49,6 +52,7 @@ export class PeerPaths {
   readonly #recalls = new Recalls();
   readonly #punches: Punches;
   readonly #probeBudget = new ProbeBudget();
+  #udpDoubtedAt: Millis = Number.NEGATIVE_INFINITY;
   /** Only of peers whose path has something to wait for: few of many. */
   readonly #wakes = new Map<PeerSlot, Millis>();
 
@@ -338,6 +342,7 @@ export class PeerPaths {
     this.#punches.pathChanged(slot, now);
     const after = step.peer.state.name;
     if (after !== before || step.effects.some(({ type }) => type === "use")) effects.push(...this.relays.tend(slot, peer, now));
+    if (isFirstDoubt(step)) effects.push(...this.#doubtUdp(peer.node, now));
     if (step.effects.some(({ type }) => type === "use") && this.#leads(step.peer) && step.peer.state.name === "direct")
       effects.push(...this.ping(slot, step.peer.state.path.candidate, { purpose: "heartbeat", now }));
     if (after === before) return effects;
@@ -349,6 +354,14 @@ export class PeerPaths {
     if (after === "probing") effects.push(...this.relays.wantHomesOf(peer, now));
     if (after === "direct" || before === "direct") effects.push(...this.relays.pathChanged(peer.node, now));
     return effects;
+  }
+
+  /** A peer is silent that may be alive, and UDP blocked: where TCP is on offer, a home is asked beside it, to know sooner. */
+  #doubtUdp(silent: NodeId, now: Millis): readonly NodeEffect[] {
+    const [home] = this.#rendezvous.homes;
+    if (!this.tcpWays.isOffered || home === undefined || home === silent || now < this.#udpDoubtedAt + UDP_DOUBT_INTERVAL) return [];
+    this.#udpDoubtedAt = now;
+    return this.stepOf(home, { type: "doubted" }, now);
   }
 
   /**

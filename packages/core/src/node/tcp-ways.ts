@@ -172,6 +172,11 @@ export class TcpWays {
     return this.#isBlocked && this.#leaveAt === undefined;
   }
 
+  /** Some member takes TCP. */
+  get isOffered(): boolean {
+    return this.#offering.size > 0;
+  }
+
   /** The open way to the member. */
   wayTo(node: NodeId): TcpWay | undefined {
     const way = this.#ways.get(node);

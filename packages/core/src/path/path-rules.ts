@@ -1,5 +1,5 @@
 import type { Millis } from "../time/millis.ts";
-import { type PathInUse, type PathState, RETRY_INTERVALS, type Search } from "./path-state.ts";
+import { type PathInUse, type PathState, type PathStep, RETRY_INTERVALS, type Search } from "./path-state.ts";
 
 // What step-path.ts decides by and what it makes of a state.
 
@@ -29,4 +29,9 @@ export function retryAfter(failures: number): Millis {
 
 export function failed(failedAt: Millis, now: Millis, failures: number): PathState {
   return { name: "failed", failedAt, triedAt: now, retryAt: now + retryAfter(failures - 1), failures };
+}
+
+/** A straight path is asked for the first time since packets by it are not answered. */
+export function isFirstDoubt({ peer: { state }, effects }: PathStep): boolean {
+  return state.name === "direct" && state.asked === 1 && state.unansweredAt !== undefined && effects.some(({ type }) => type === "ping");
 }
