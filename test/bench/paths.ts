@@ -10,8 +10,9 @@
  *   resume relay-death             the agent stands still for 20 s; the member that relays dies
  *   nat-idle idle                  the first packet after `--idle` s behind a NAT of 15 s; datagrams of a node at rest, in `--window` s
  *   tcp                            UDP blocked: by TCP to members that offer it at `--tcp-relay`
+ *   matrix                         every kind of NAT and every other and itself, once: the table of their paths
  *
- * Prints a table for docs/results.md, and adds a JSON line for each figure to `--json`. Exit code 1 when a TCP connection was lost.
+ * Prints a table for docs/results.md, and adds a JSON line for each figure to `--json`. Exit code 1 when a TCP connection was lost, or a pair of NATs came to another path than it should.
  */
 import { appendFileSync } from "node:fs";
 import { cpus, release } from "node:os";
@@ -19,6 +20,7 @@ import { labRefusal } from "../e2e/lab/lab.ts";
 import { prepareHost } from "../prepare-host.ts";
 import { reboot, relayDeath, resume, roam, wan } from "./paths/change.ts";
 import { idle, natIdle } from "./paths/idle.ts";
+import { matrix } from "./paths/matrix.ts";
 import { meet } from "./paths/meet.ts";
 import { type PathsOptions, parsePathsOptions, type ScenarioName } from "./paths/options.ts";
 import { formatTable, type Sample } from "./paths/results.ts";
@@ -39,6 +41,7 @@ const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   "nat-idle": natIdle,
   idle,
   tcp,
+  matrix,
 };
 
 await main(parsePathsOptions(process.argv.slice(2)));
@@ -52,6 +55,7 @@ async function main(options: PathsOptions): Promise<void> {
   const metrics = metricsFor(options);
   const samples: Sample[] = [];
   const complaints: string[] = [];
+  const printed: string[] = [];
   for (const name of options.scenarios) {
     const bench: Bench = {
       options,
@@ -60,6 +64,7 @@ async function main(options: PathsOptions): Promise<void> {
         if (options.json !== undefined) appendFileSync(options.json, `${jsonLine({ metric, value }, options)}\n`);
       },
       complain: (what) => complaints.push(`${name}: ${what}`),
+      print: (line) => printed.push(line),
       say: (line) => console.error(line),
     };
     // One that cannot be measured must not cost the figures of the others.
@@ -71,6 +76,7 @@ async function main(options: PathsOptions): Promise<void> {
       `${delay} ms one way between hosts, jitter ${jitter} ms, ${(loss * 100).toFixed(1)} % lost\n`,
   );
   for (const line of formatTable(metrics, samples)) console.log(line);
+  for (const line of printed) console.log(line);
   for (const complaint of complaints) console.log(`\n${complaint}`);
   process.exitCode = complaints.length === 0 ? 0 : 1;
 }

@@ -98,6 +98,14 @@ test("the member that lets in starts again, is killed, is flooded by a stranger:
     for (const [what, stop] of [
       ["stopped", async () => await pub.down()],
       ["killed", async () => await pub.kill9()],
+      [
+        "stopped, and the laptop started anew",
+        async () => {
+          await pub.down();
+          await x.down();
+          await x.up();
+        },
+      ],
     ] as const) {
       await stop();
       await pub.up();

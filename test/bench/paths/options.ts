@@ -14,6 +14,7 @@ export const SCENARIOS = [
   "nat-idle",
   "idle",
   "tcp",
+  "matrix",
 ] as const;
 export type ScenarioName = (typeof SCENARIOS)[number];
 

@@ -15,6 +15,8 @@ export interface Bench {
   readonly record: (metric: MetricName, value: number | undefined) => void;
   /** What must not be, whatever the figures: a TCP connection that was lost. */
   readonly complain: (what: string) => void;
+  /** What belongs to the results beside figures. */
+  readonly print: (line: string) => void;
   /** For whoever waits. */
   readonly say: (line: string) => void;
 }

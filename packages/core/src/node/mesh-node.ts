@@ -27,7 +27,7 @@ import { Farewell } from "./farewell.ts";
 import { linkOf } from "./link-of.ts";
 import { LinkTargets } from "./link-targets.ts";
 import { netcheckView } from "./netcheck-view.ts";
-import type { NodeEffect } from "./node-effect.ts";
+import { log, type NodeEffect } from "./node-effect.ts";
 import type { NodeEvent } from "./node-event.ts";
 import { CutOff, linksThroughTunnel } from "./overlay-links.ts";
 import { OwnRecord } from "./own-record.ts";
@@ -422,6 +422,7 @@ export class MeshNode {
       numberOf: (node) => this.#book.membership.members.get(node)?.certificate.number,
       isReached: (node) => this.#peers.isReached(node),
     });
+    this.#peers.cutOff(this.#now);
     const stopped = this.#stopped().map(({ node, tcp }) => ({ node, endpoints: tcp.filter((at) => isUsableCandidate(plan, at)) }));
     return [...linked, ...stopped].flatMap(({ node, endpoints }) => this.#targets.want(node, endpoints));
   }
@@ -493,8 +494,4 @@ export class MeshNode {
       collision: this.#collision(),
     };
   }
-}
-
-function log(level: "debug" | "info" | "warn" | "error", message: string, fields: Readonly<Record<string, unknown>>): NodeEffect {
-  return { type: "log", level, message, fields };
 }

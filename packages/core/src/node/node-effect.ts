@@ -59,3 +59,9 @@ export type CommandResult =
   /** The node is to stop, and what it keeps is to be deleted. */
   | { readonly type: "leave"; readonly leave: LeaveView }
   | { readonly type: "failed"; readonly error: MeshError };
+
+type LogEffect = Extract<NodeEffect, { type: "log" }>;
+
+export function log(level: LogEffect["level"], message: string, fields: LogEffect["fields"]): LogEffect {
+  return { type: "log", level, message, fields };
+}

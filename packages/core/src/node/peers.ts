@@ -1,8 +1,7 @@
-import { type AddressPlan, isMeshAddress } from "../address/address-plan.ts";
+import { isMeshAddress } from "../address/address-plan.ts";
 import type { Endpoint } from "../address/endpoint.ts";
 import { isPrivate, isUnicast } from "../address/ip.ts";
 import type { SocketId } from "../address/way.ts";
-import type { AgreementKey, Crypto, Random } from "../crypto/crypto.ts";
 import { type NodeId, nodeKey } from "../ids/node-id.ts";
 import { type Candidate, direct, isDirectByUdp, isTcpEndpoint, isUsableCandidate, relayed } from "../path/candidate.ts";
 import { type BootId, ProbeExchange, type ProbeOutcome } from "../path/probe-exchange.ts";
@@ -16,30 +15,12 @@ import type { Counters } from "./counters.ts";
 import { LostHandshakes, repeatAfterProof } from "./handshake-repeat.ts";
 import type { NodeEffect } from "./node-effect.ts";
 import type { PeerStamps } from "./node-event.ts";
-import { type KnownPeer, type OuterPlace, type Peer, type Pong, type PublishedPlace, type Surroundings, unansweredAt } from "./peer.ts";
+import { type KnownPeer, type OuterPlace, type Peer, type PublishedPlace, type Surroundings, unansweredAt } from "./peer.ts";
 import { PeerPaths } from "./peer-paths.ts";
 import { isUnheardInTunnel, pathOf } from "./peer-state.ts";
+import type { PeersOptions } from "./peers-options.ts";
 import { SlotTable } from "./slot-table.ts";
 import type { TcpWay } from "./tcp-ways.ts";
-
-export interface PeersOptions {
-  readonly crypto: Crypto;
-  readonly random: Random;
-  readonly key: AgreementKey;
-  readonly counters: Counters;
-  readonly plan: AddressPlan;
-  /** The last ceiling of handshake stamps that became durable, as wall time. */
-  readonly stampFloor: Millis;
-  /** Where this host can be found by its own addresses. */
-  readonly ownEndpoints: () => readonly Endpoint[];
-  /** Where routers let others in, by their word. */
-  readonly mappedEndpoints: () => readonly Endpoint[];
-  /** This node takes TLS WebSocket: the agent hands on what comes by it, from loopback addresses. */
-  readonly takesTcp?: () => boolean;
-  readonly onPong: (pong: Pong) => readonly NodeEffect[];
-  /** Makes this ceiling of handshake stamps durable, then calls {@link Peers.stampsReserved}. */
-  readonly onReserve: (until: Millis) => readonly NodeEffect[];
-}
 
 /**
  * All peers of a node as the data plane sees them: WireGuard sessions, probes, paths and relays. What the engine cannot decide comes
@@ -137,6 +118,11 @@ export class Peers {
 
   isByTcp(node: NodeId): boolean {
     return this.#paths.isByTcp(node);
+  }
+
+  /** No control link is left. */
+  cutOff(now: Millis): void {
+    this.#paths.tcpWays.cutOff(now);
   }
 
   get isUdpBlocked(): boolean {

@@ -205,14 +205,14 @@ describe("whom", () => {
     );
   });
 
-  test("one that is lost after a good while is tried again at once, and then each 5 s for a while", () => {
+  test("one that is lost after a good while is tried again at once, and then often for a while", () => {
     const choice = Choice.blocked("o1");
     choice.until(BLOCKED_AFTER);
     choice.ways.opened(idOf("o1"), way(1), choice.now);
     choice.until(30_000);
     choice.ways.closed(idOf("o1"), choice.now);
     assert.deepEqual(choice.until(30_000), ["30000 open o1"]);
-    for (const dueAt of [35_000, 40_000, 45_000, 50_000, 60_000, 80_000]) {
+    for (const dueAt of [31_000, 33_000, 38_000, 43_000, 53_000, 73_000]) {
       choice.ways.closed(idOf("o1"), choice.now);
       assert.deepEqual(
         choice.until(dueAt).filter((told) => told.includes("open")),
@@ -245,6 +245,19 @@ describe("whom", () => {
     );
     choice.ways.closed(idOf("o2"), choice.now);
     assert.deepEqual(choice.until(BLOCKED_AFTER), [`${BLOCKED_AFTER} open o1`]);
+  });
+
+  test("without a control link it is tried where all have said goodbye, and not while one is left to be asked by UDP", () => {
+    const choice = new Choice("o1", "r1");
+    choice.ways.stopped(idOf("o1"));
+    choice.ways.cutOff(choice.now);
+    assert.deepEqual(choice.until(10_000), []);
+    choice.ways.stopped(idOf("r1"));
+    choice.ways.cutOff(choice.now);
+    assert.deepEqual(choice.until(10_000), ["10000 open o1"]);
+    choice.ways.opened(idOf("o1"), way(1), choice.now);
+    choice.publish("o1");
+    assert.equal(choice.until(70_000 + LEFT_AFTER, ["o1"]).at(-1), `${70_000 + LEFT_AFTER} close o1`, "UDP works");
   });
 
   test("one that is connected and answers nothing is left, and then asked for anew", () => {

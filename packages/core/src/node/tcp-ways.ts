@@ -26,8 +26,8 @@ export const RETEST_INTERVAL: Millis = minutes(10);
 const RETEST_PINGS: readonly Millis[] = [0, 500, 1_500];
 /** UDP answers again: connections are kept for so long, in case it is not for good. */
 export const LEFT_AFTER: Millis = seconds(30);
-/** After a failure; the last one repeats. A member that restarts is back within 10 s. */
-export const TCP_RETRY_INTERVALS: readonly Millis[] = [5, 5, 5, 5, 10, 20, 40, 60].map(seconds);
+/** After a failure; the last one repeats. A member that restarts is back within a second or two, and one that was rebooted within 30 s. */
+export const TCP_RETRY_INTERVALS: readonly Millis[] = [1, 2, 5, 5, 10, 20, 40, 60].map(seconds);
 /** A connection that lasted so long was a good one: when it breaks, the next attempt comes at once. */
 const LASTING_AFTER: Millis = seconds(10);
 /** The end of a connection that answers nothing is told before the next one is asked for. */
@@ -66,6 +66,7 @@ interface OpenWay extends TcpWay {
  * Whether UDP is blocked, and the members that are reached by TCP then.
  *
  *   udp  --asked, and no target answers for BLOCKED_AFTER--> tcp: connections to MAX_TCP_WAYS members that offer it
+ *   udp  --no control link, and every target has said goodbye--> tcp
  *   tcp  --FIRST_RETEST_AFTER, then each RETEST_INTERVAL, or this host's addresses changed--> targets are asked by UDP
  *   tcp  --a target answers by UDP--> leaving
  *   leaving  --silent for BLOCKED_AFTER--> tcp
@@ -140,6 +141,13 @@ export class TcpWays {
     this.#movedAt = now;
     for (const member of this.#members.values()) Object.assign(member, { failures: 0, retryAt: 0 });
     if (this.#isBlocked) this.#retestAt(now);
+  }
+
+  /** No control link is left. Where nobody is left to ask by UDP either, those that took TCP once may be back: nobody would say so. */
+  cutOff(now: Millis): void {
+    if (this.#isBlocked || this.#targets().length > 0) return;
+    this.#isBlocked = true;
+    this.#retests = [now + FIRST_RETEST_AFTER];
   }
 
   /** The connection asked for by `open` is there. */
