@@ -30,7 +30,8 @@ import { raceEndpoints } from "./race-endpoints.ts";
 interface JoinQuestion {
   /** 32-byte Ed25519 seed of the joiner. */
   readonly seed: Uint8Array;
-  readonly member: { readonly node: NodeId; readonly endpoints: readonly Endpoint[] };
+  /** `where`: told to people instead of the endpoints. */
+  readonly member: { readonly node: NodeId; readonly endpoints: readonly Endpoint[]; readonly where?: string };
   /** At most MAX_JOIN_REQUEST_BYTES. */
   readonly request: Uint8Array;
   readonly signal: AbortSignal;
@@ -60,7 +61,7 @@ export async function askToJoin(question: JoinQuestion): Promise<Uint8Array> {
   const { member, request, signal, clock } = question;
   if (request.length > MAX_JOIN_REQUEST_BYTES) throw new RangeError(`join request of ${request.length} bytes`);
   const dialer = await joinDialer(question);
-  const who = `${shortId(member.node)} at ${formatEndpoints(member.endpoints)}`;
+  const who = `${shortId(member.node)} at ${member.where ?? formatEndpoints(member.endpoints)}`;
   const secured = await raceEndpoints(member.endpoints, {
     clock,
     signal,

@@ -45,10 +45,14 @@ interface Ask {
   readonly name?: string;
 }
 
-async function ask(to: { readonly node: NodeId; readonly endpoint: Endpoint }, words: string, { signal, name }: Ask = {}): Promise<string> {
+async function ask(
+  to: { readonly node: NodeId; readonly endpoint: Endpoint; readonly where?: string },
+  words: string,
+  { signal, name }: Ask = {},
+): Promise<string> {
   const response = await askToJoin({
     seed: seedOf(name ?? "joiner"),
-    member: { node: to.node, endpoints: [to.endpoint] },
+    member: { node: to.node, endpoints: [to.endpoint], ...(to.where !== undefined && { where: to.where }) },
     request: Buffer.from(words),
     signal: signal ?? new AbortController().signal,
     clock: realClock,
@@ -146,6 +150,10 @@ describe("join exchange", () => {
     const a = await openMember("gone");
     await a.control.close();
     await assert.rejects(ask(a, "laptop"), /Member [0-9a-f]{8} at 127\.0\.0\.1:\d+ was not reached: .*ECONNREFUSED/);
+    await assert.rejects(
+      ask({ node: a.node, endpoint: a.endpoint, where: "its door" }, "laptop"),
+      /^Error: Member \w{8} at its door was not/,
+    );
     const other = await createLibp2p({
       addresses: { listen: [`/ip4/${LOOPBACK}/tcp/0`] },
       transports: [tcp()],

@@ -3,9 +3,12 @@ import type { Clock, Endpoint, Millis, NodeId } from "@mesh/core/ports";
 /** Plain TCP is tried for so long before TLS is tried beside it. */
 export const PLAIN_HEAD_START: Millis = 2_000;
 
-interface InvitedBy {
+/** A member that may be asked to let this node in. */
+export interface InvitedBy {
   readonly node: NodeId;
   readonly endpoints: readonly Endpoint[];
+  /** For people, where the endpoints are those of a bridge on this host. */
+  readonly where?: string;
 }
 
 interface EitherWay {
@@ -53,7 +56,7 @@ async function askByTls({ node, endpoints }: InvitedBy, { ask, openStream }: Eit
   // An invite names those that take TLS last.
   const stream = await openStream(endpoints.toReversed());
   try {
-    return await ask({ node, endpoints: [stream.endpoint] }, signal);
+    return await ask({ node, endpoints: [stream.endpoint], where: "its TLS port" }, signal);
   } catch (error) {
     if (isOpen(error) || stream.failure === undefined) throw error;
     throw new Error(`Nor by TLS: ${stream.failure}.`, { cause: error });

@@ -6,7 +6,7 @@
 import type { NodeEffect, NodeEvent } from "@mesh/core/node";
 import { type Clock, type Endpoint, formatEndpoint, type Ip, type NodeId, shortId } from "@mesh/core/ports";
 import type { Logger } from "pino";
-import { askEitherWay } from "./ask-either-way.ts";
+import { askEitherWay, type InvitedBy } from "./ask-either-way.ts";
 import type { TcpWayClient } from "./client.ts";
 import { Counts } from "./counts.ts";
 import type { TcpWayServer } from "./server.ts";
@@ -81,10 +81,7 @@ export class TcpTransport {
   }
 
   /** Asks a member to let this node in, by plain TCP or by TLS. */
-  async ask(
-    member: { readonly node: NodeId; readonly endpoints: readonly Endpoint[] },
-    ask: (member: { readonly node: NodeId; readonly endpoints: readonly Endpoint[] }, signal: AbortSignal) => Promise<Uint8Array>,
-  ): Promise<Uint8Array> {
+  async ask(member: InvitedBy, ask: (member: InvitedBy, signal: AbortSignal) => Promise<Uint8Array>): Promise<Uint8Array> {
     const { clock, signal } = this.#options;
     const counts = this.#counts;
     const openStream = async (endpoints: readonly Endpoint[]) => {
