@@ -127,7 +127,7 @@ function letterOf(path: string): string {
 
 function table(found: ReadonlyMap<string, string>): readonly string[] {
   const rows = NAMES.map((row, i) => [
-    `**${row}**`,
+    `**${KINDS[row] ?? row}**`,
     ...NAMES.map((column, j) => (j < i ? "" : (found.get(keyOf({ row, column })) ?? "–"))),
   ]);
   return [["", ...NAMES.map((name) => KINDS[name] ?? name)], NAMES.map(() => "---").concat("---"), ...rows].map(
